@@ -1,0 +1,259 @@
+"""ARI's events in, each to the actor that it belongs to; and, after every connect, what has become of everything.
+
+`on_event` runs in the reader of a socket and never waits: it looks the channel up and leaves the event in a mailbox.
+The router owns the list of panels' channels that stand in our applications (`_arrived`).
+
+Asterisk is the truth about channels. Events are lost while no socket is open, so after every connect, and every
+`sweep_s`, the router takes a snapshot of channels and bridges and compares: a leg that is not there any more has ended;
+one that has answered meanwhile, has; a panel's call that nobody carries is carried (a talk goes on, phones are rung
+again); what bears our name and is nobody's is hung up. Ids say whose they are: `td-<call>-<role>-<n>`, and the call's
+id follows from its panel's channel.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import structlog
+import trio
+
+from actors.domophone import DomophoneMessage, Pressed, Talk
+from actors.journal import Journal
+from actors.keyed import KeyedSupervisor
+from actors.visitor import call_id_of, lose_legs
+from crm.records import CallRecord, EntryKind, Outcome
+from metrics import EVENTS
+from telephony.ari.client import Ari, HandedOver
+from telephony.ari.control import Snapshot
+from telephony.ari.errors import AriError
+from telephony.ari.events import (
+    Bridge,
+    Channel,
+    ChannelDestroyed,
+    ChannelStateChange,
+    PlaybackFinished,
+    StasisEnd,
+    StasisStart,
+)
+from telephony.ari.lane import Request
+
+VISITORS = "TdCall"
+OURS = re.compile(r"td-([0-9a-f]{16})-(acc|bridge)(?:-(\d+))?")
+RETRY_S = 1.0
+
+log = structlog.get_logger("router")
+
+
+class Router:
+    """The actor. `on_event` and `on_attached` are called by the sockets' readers, `run` is its own task."""
+
+    def __init__(
+        self,
+        ari: Ari,
+        domophones: KeyedSupervisor[str, DomophoneMessage],
+        journal: Journal,
+        *,
+        sweep_s: float,
+    ) -> None:
+        self._ari = ari
+        self._domophones = domophones
+        self._journal = journal
+        self._sweep_s = sweep_s
+        # All state, changed on Trio's thread by the readers and by `run`, never across an await:
+        self._arrived: set[str] = set()  # channels of panels that stand in TdCall, as far as we were told
+        self._unowned: set[str] = set()  # of those, what the last look found nobody to carry
+        self._look = trio.Event()
+        self._looked = False  # since the start of this node
+
+    # --- the readers' side -----------------------------------------------------------------------------------
+
+    def on_event(self, application: str, event: HandedOver) -> None:
+        """Give an event to the leg that it belongs to, or a new call to its panel. Never waits."""
+        match event:
+            case PlaybackFinished(playback=playback):
+                channel_id = playback.target_uri.removeprefix("channel:")
+            case StasisStart(channel=channel) if channel.id not in self._ari.legs:
+                self._comes_in(application, event)
+                return
+            case _:
+                channel_id = event.channel.id
+                if type(event) is StasisEnd:
+                    self._arrived.discard(channel_id)
+        leg = self._ari.legs.get(channel_id)
+        if leg is None:
+            EVENTS.labels("nobody's").inc()
+        else:
+            leg.on_event(event)
+
+    def on_attached(self, application: str) -> None:
+        if application == VISITORS:
+            self._look.set()
+
+    def _comes_in(self, application: str, event: StasisStart) -> None:
+        channel = event.channel
+        if channel.id.startswith("td-"):
+            self.hang_up(channel.id)  # a leg of a call that is over answered while its end was under way
+        elif application == VISITORS:
+            self._arrived.add(channel.id)
+            self._press(channel.id, event.args, Pressed(channel.id, ""))
+        else:
+            log.warning(
+                "no part of this node takes these calls: back to the dialplan", application=application
+            )
+            self._request("POST", f"channels/{quote(channel.id, safe='')}/continue")
+
+    def _press(self, channel_id: str, arguments: Sequence[str], pressed: Pressed) -> None:
+        named = dict(argument.partition("=")[::2] for argument in arguments)
+        panel, dialled = named.get("panel", ""), named.get("flat", "")
+        if not panel:
+            log.error(
+                "a call came without its panel: see the dialplan", channel=channel_id, arguments=arguments
+            )
+            self.hang_up(channel_id)
+            return
+        message = Pressed(channel_id, dialled, pressed.talk, pressed.record, pressed.first_leg)
+        if not self._domophones.tell(panel, message):
+            log.error("a panel's actor takes no more calls", panel=panel, channel=channel_id)
+            self.hang_up(channel_id)
+
+    # --- the look at everything ------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look after every connect, and every `sweep_s`."""
+        task_status.started()
+        while True:
+            with trio.move_on_after(self._sweep_s):
+                await self._look.wait()
+            if VISITORS not in self._ari.attached:
+                self._look = trio.Event()
+                continue
+            self._look = trio.Event()
+            confirmed = {channel_id for channel_id, leg in self._ari.legs.items() if leg.confirmed}
+            try:
+                snapshot = await self._ari.control.snapshot()
+                await self._reconcile(snapshot, confirmed)
+            except AriError as error:
+                log.warning("could not look at what Asterisk has; will try again", error=str(error))
+                await trio.sleep(RETRY_S)
+                self._look.set()
+
+    async def _reconcile(self, snapshot: Snapshot, confirmed: set[str]) -> None:
+        there = {channel.id: channel for channel in snapshot.channels}
+        self._tell_legs(there, confirmed)
+        await self._subscribe(snapshot, there)
+        carried, kept = self._carry_on(snapshot, there)
+        self._give_back(snapshot, kept)
+        self._arrived &= there.keys()
+        if not self._looked:
+            self._looked = True
+            self._close_lost(carried)
+
+    def _tell_legs(self, there: dict[str, Channel], confirmed: set[str]) -> None:
+        """What events would have said: who is gone, who rings, who has answered."""
+        for channel_id, leg in list(self._ari.legs.items()):
+            channel = there.get(channel_id)
+            if channel is None:
+                if channel_id in confirmed:
+                    leg.on_event(ChannelDestroyed(Channel(channel_id), 0, "ended while nobody was looking"))
+            elif channel.state == "Ringing":
+                leg.on_event(ChannelStateChange(channel))
+            elif channel.state == "Up" and channel.dialplan.app_name == "Stasis":
+                leg.on_event(StasisStart(VISITORS, channel))
+
+    async def _subscribe(self, snapshot: Snapshot, there: dict[str, Channel]) -> None:
+        subscribed = snapshot.subscribed.get(VISITORS, frozenset())
+        for channel_id in [each for each in self._ari.legs if each in there and each not in subscribed]:
+            try:
+                await self._ari.control.subscribe(VISITORS, channel_id)
+            except AriError as error:
+                log.info(
+                    "a channel went while its events were asked for", channel=channel_id, error=str(error)
+                )
+
+    def _carry_on(self, snapshot: Snapshot, there: dict[str, Channel]) -> tuple[set[str], set[str]]:
+        """Panels' calls that nobody carries: to their panels. The ids of their calls, and of what they take over."""
+        bridges = {bridge.id: bridge for bridge in snapshot.bridges}
+        unfinished = {} if self._looked else {r.call_id: r for r in self._journal.unfinished()}
+        carried: set[str] = set()
+        kept: set[str] = set()
+        unowned: set[str] = set()
+        for channel in there.values():
+            if channel.id.startswith("td-") or channel.id in self._ari.legs:
+                continue
+            application, *arguments = channel.dialplan.app_data.split(",")
+            if channel.dialplan.app_name != "Stasis" or application != VISITORS:
+                continue
+            if channel.id in self._arrived:  # its panel was told, and may be about to take it
+                unowned.add(channel.id)
+                if channel.id in self._unowned:
+                    log.error("a panel's call was carried by nobody, and is ended", channel=channel.id)
+                    self.hang_up(channel.id)
+                continue
+            call_id = call_id_of(channel.id)
+            self._arrived.add(channel.id)
+            carried.add(call_id)
+            pressed = Pressed(
+                channel.id,
+                "",
+                _talk(call_id, channel, bridges.get(f"td-{call_id}-bridge"), there),
+                unfinished.get(call_id),
+                1 + max(_numbers(call_id, there), default=0),
+            )
+            log.info("taking up a call", call=call_id, channel=channel.id, talking=pressed.talk is not None)
+            if pressed.talk is not None:
+                kept |= {pressed.talk.leg_id, pressed.talk.bridge_id}
+            self._press(channel.id, arguments, pressed)
+        self._unowned = unowned
+        return carried, kept
+
+    def _give_back(self, snapshot: Snapshot, kept: set[str]) -> None:
+        """Hang up what bears our name and is nobody's."""
+        kept = kept | self._ari.legs.keys() | self._ari.bridges
+        for channel in snapshot.channels:
+            if OURS.fullmatch(channel.id) and channel.id not in kept:
+                self.hang_up(channel.id)
+        for bridge in snapshot.bridges:
+            if OURS.fullmatch(bridge.id) and bridge.id not in kept:
+                self._request("DELETE", f"bridges/{quote(bridge.id, safe='')}")
+
+    def _close_lost(self, carried: set[str]) -> None:
+        """Calls that were open when the node died, and are no more."""
+        for record in self._journal.unfinished():
+            if record.call_id in carried:
+                continue
+            _lose(record)
+            closing = self._journal.resume(record)
+            closing.note(EntryKind.END, outcome=Outcome.LOST.value, by="")
+            closing.close()
+
+    def hang_up(self, channel_id: str, cause: int = 16) -> None:
+        """Hang up a channel that no call carries, with a Q.850 cause."""
+        self._request("DELETE", f"channels/{quote(channel_id, safe='')}", {"reason_code": str(cause)})
+
+    def _request(self, method: str, path: str, query: dict[str, str] | None = None) -> None:
+        try:
+            lane = self._ari.pick_lane()
+        except AriError:
+            return  # the look after the next connect finds it again
+        lane.post(Request(method, path, query), lambda _: None)
+
+
+def _talk(call_id: str, panel: Channel, bridge: Bridge | None, there: dict[str, Channel]) -> Talk | None:
+    """The talk that this panel's channel is in: its bridge holds it and one leg of the same call."""
+    if bridge is None or panel.id not in bridge.channels:
+        return None
+    legs = [each for each in bridge.channels if each in there and each.startswith(f"td-{call_id}-acc-")]
+    return Talk(bridge.id, legs[0]) if len(legs) == 1 else None
+
+
+def _numbers(call_id: str, there: dict[str, Channel]) -> list[int]:
+    found = (OURS.fullmatch(channel_id) for channel_id in there)
+    return [int(each[3]) for each in found if each is not None and each[1] == call_id and each[3]]
+
+
+def _lose(record: CallRecord) -> None:
+    record.outcome, record.ended_at = Outcome.LOST, time.time()
+    lose_legs(record)

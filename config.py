@@ -1,0 +1,165 @@
+"""What config.toml says, as frozen classes: the ground floor.
+
+Every key has its default and its rule here, and its line of why in config.toml. `load` refuses what it does not
+know: an unknown key, a wrong type, a value out of range or a missing secret is one line of a `ConfigError` that names
+key, file, line and what is allowed. Secrets come from the environment (`TELEDOM_…`) and never stand in the file.
+Relative paths in the file are relative to its folder; `load` makes them absolute.
+Units are in the names: `_s` seconds, `_ms` milliseconds, `_days`, `_bytes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+
+from settings import ConfigError, Reader, choice, number, secret, text
+
+__all__ = ["Config", "ConfigError", "load"]
+
+ARI_PASSWORD = "TELEDOM_ARI_PASSWORD"
+PUSH_TOKEN = "TELEDOM_PUSH_TOKEN"
+
+
+class Ringing(Enum):
+    """What a panel is sent while phones ring: 180 Ringing, or 183 Session Progress for panels that want it."""
+
+    RINGING_180 = "180"
+    PROGRESS_183 = "183"
+
+
+class AriTransport(Enum):
+    """How requests reach Asterisk: over WebSockets (22.4+, 20.14+), over HTTP, or by what its version allows."""
+
+    AUTO = "auto"
+    WEBSOCKET = "websocket"
+    HTTP = "http"
+
+
+_S, _MS = "seconds", "milliseconds"
+_HTTP_URL = r"https?://[^/\s@]+(/[^\s@]*)?"
+_ADDRESS = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+
+
+@frozen(kw_only=True)
+class NodeConfig:
+    name: str = text("node1", r"[^\s]{1,64}", "a name of up to 64 characters without spaces")
+    state_dir: str = text("var", r"\S(.*\S)?", "a folder")
+    http: str = text("127.0.0.1:8089", _ADDRESS, 'an address and port like "127.0.0.1:8089"')
+    stop_s: float = number(10.0, _S, 1, 300)
+
+
+@frozen(kw_only=True)
+class AriConfig:
+    url: str = text(
+        "http://127.0.0.1:8088/ari",
+        _HTTP_URL,
+        'a URL like "http://127.0.0.1:8088/ari" or "https://…", without user and password,',
+    )
+    user: str = text("teledom", r"[^\s:]+", "a user of ari.conf, without spaces and colons,")
+    password: str = secret(ARI_PASSWORD, "the password of this user in Asterisk's ari.conf", needed=True)
+    ca_file: str = text("", r".*", "a file, or nothing,")
+    transport: AriTransport = AriTransport.AUTO
+    lanes: int = number(2, "lanes", 1, 16)
+    request_deadline_s: float = number(5.0, _S, 0.1, 60)
+    lane_late_ms: int = number(500, _MS, 10, 60_000)
+    coalesce_ms: float = number(10.0, _MS, 0, 50)
+    reply_coalesce_ms: float = number(50.0, _MS, 0, 250)
+    reconnect_min_s: float = number(0.2, _S, 0.01, 60)
+    reconnect_max_s: float = number(10.0, _S, 0.1, 600)
+    max_frame_bytes: int = number(1_048_576, "bytes", 65_536, 67_108_864)
+    sweep_s: float = number(60.0, _S, 1, 3600)
+
+
+@frozen(kw_only=True)
+class CallConfig:
+    endpoint: str = text("televoip", r"[\w.-]+", "an endpoint of pjsip.conf")
+    uri_type: str = text("mobile", r"[\w.-]+", "a word")
+    ringing: Ringing = Ringing.RINGING_180
+    ring_s: float = number(30.0, _S, 1, 300)
+    talk_s: float = number(120.0, _S, 1, 3600)
+    directory_deadline_ms: int = number(1500, _MS, 50, 30_000)
+    idle_panel_s: float = number(10.0, _S, 1, 86_400)
+    language: str = text("ru", r"[a-z]{2,3}([_-]\w+)?", 'a language like "ru"')
+
+
+@frozen(kw_only=True)
+class PushConfig:
+    url: str = text("", rf"({_HTTP_URL})?", "a URL (http or https, without user and password), or nothing,")
+    token: str = secret(PUSH_TOKEN, "what the push gateway knows us by")
+    deadline_s: float = number(3.0, _S, 0.1, 60)
+    coalesce_ms: float = number(50.0, _MS, 0, 1000)
+    connections: int = number(4, "connections", 1, 64)
+    batch: int = number(200, "pushes", 1, 10_000)
+    queue: int = number(10_000, "pushes", 1, 1_000_000)
+
+
+@frozen(kw_only=True)
+class CrmConfig:
+    url: str = text(
+        "sqlite:///var/crm.db",
+        r"sqlite:///(?!:memory:)[^\s?]+|postgresql(\+psycopg)?://([^\s:@/]+@)?[^\s@/]*/[^\s@/?]+(\?\S*)?",
+        'a database, "sqlite:///FILE" or "postgresql://USER@HOST/NAME" (its password in PGPASSWORD or ~/.pgpass),',
+    )
+    fresh_s: float = number(5.0, _S, 0, 3600)
+    known_flats: int = number(50_000, "flats", 0, 10_000_000)
+
+
+@frozen(kw_only=True)
+class JournalConfig:
+    flush_ms: int = number(400, _MS, 10, 10_000)
+    retry_max_s: float = number(30.0, _S, 1, 3600)
+    keep_days: int = number(365, "days", 1, 36_500)
+
+
+@frozen(kw_only=True)
+class LogConfig:
+    level: str = choice("info", "debug", "info", "warning", "error")
+    format: str = choice("text", "text", "json")
+
+
+@frozen(kw_only=True)
+class Config:
+    node: NodeConfig = NodeConfig()
+    ari: AriConfig = AriConfig()
+    call: CallConfig = CallConfig()
+    push: PushConfig = PushConfig()
+    crm: CrmConfig = CrmConfig()
+    journal: JournalConfig = JournalConfig()
+    log: LogConfig = LogConfig()
+
+
+def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False) -> Config:
+    """Read the configuration in `path`, with secrets from `env`. Raises ConfigError.
+
+    `need_secrets`: what a node cannot do without (ARI's password) must be there.
+    """
+    path = Path(path)
+    reader = Reader(path, env, Config, need_secrets=need_secrets)
+    ari = reader.section("ari", AriConfig)
+    config = Config(
+        node=reader.section("node", NodeConfig),
+        ari=ari,
+        call=reader.section("call", CallConfig),
+        push=reader.section("push", PushConfig),
+        crm=reader.section("crm", CrmConfig),
+        journal=reader.section("journal", JournalConfig),
+        log=reader.section("log", LogConfig),
+    )
+    if ari.reconnect_min_s > ari.reconnect_max_s:
+        reader.refuse("ari", "reconnect_min_s", f"at most reconnect_max_s, which is {ari.reconnect_max_s:g},")
+    reader.finish()
+    return _absolute(config, path.absolute().parent)
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    """The same, with paths that hold wherever the program is run."""
+    node = attrs.evolve(config.node, state_dir=str(folder / config.node.state_dir))
+    ari = attrs.evolve(config.ari, ca_file=str(folder / config.ari.ca_file) if config.ari.ca_file else "")
+    crm = config.crm
+    if crm.url.startswith("sqlite:///"):
+        crm = attrs.evolve(crm, url=f"sqlite:///{folder / crm.url.removeprefix('sqlite:///')}")
+    return attrs.evolve(config, node=node, ari=ari, crm=crm)

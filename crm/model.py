@@ -1,0 +1,302 @@
+"""The tables of the CRM: cities, houses, flats, people's accounts and phones, panels, and finished calls.
+
+One model for SQLite and PostgreSQL. Whoever changes it adds a revision under `migrations/` and sets `SCHEMA`
+to it; a test compares the two. Times are UTC, in seconds since the epoch. A house's and a city's FIAS id is a
+GUID where there is one; the own `id` is what everything hangs on, as new houses have none. The view
+`sip_credentials` (username, domain, ha1, kind), made by the first revision, is what Kamailio's auth_db reads.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from config import Ringing
+from crm.records import LegEnd, Outcome
+
+SCHEMA = "0001"  # the newest revision under migrations/versions
+
+
+class BlockKind(Enum):
+    """Why a flat is not rung. Several may stand at once; none touches 112."""
+
+    DEBT = "debt"
+    REQUEST = "request"
+    ADMIN = "admin"
+    TECHNICAL = "technical"
+
+
+class Role(Enum):
+    """Who the holder of an account is to a flat."""
+
+    OWNER = "owner"
+    RESIDENT = "resident"
+
+
+class Platform(Enum):
+    """Whose push service reaches a phone."""
+
+    ANDROID = "android"
+    IOS = "ios"
+    HUAWEI = "huawei"
+    RUSTORE = "rustore"
+
+
+class Vendor(Enum):
+    """Who made a panel."""
+
+    BEWARD = "beward"
+    HIKVISION = "hikvision"
+    QTECH = "qtech"
+    SOKOL = "sokol"
+
+
+class Dialling(Enum):
+    """What a panel dials when a flat's number is pressed."""
+
+    FLAT = "flat"  # the number as shown
+    PREFIX_FLAT = "prefix_flat"  # the house's prefix and the flat in 4 digits (10042), or prefix#flat (1#42)
+    STORED = "stored"  # a number that is stored in the panel for this flat
+
+
+def _enum(of: type[Enum]) -> sa.Enum:
+    """A text column that holds the values of `of`: a new value needs no change of the schema."""
+    return sa.Enum(
+        of,
+        native_enum=False,
+        length=20,
+        validate_strings=True,
+        values_callable=lambda e: [str(m.value) for m in e],
+    )
+
+
+# Call ids are found by their beginning, as a range: their order is that of their bytes, whatever the locale.
+_BY_BYTES = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+
+
+_ENUMS: tuple[type[Enum], ...] = (BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome)
+_COLUMN_TYPES: dict[Any, sa.types.TypeEngine[Any]] = {
+    str: sa.String(255),
+    float: sa.Double(),
+    **{kind: _enum(kind) for kind in _ENUMS},
+}
+
+
+class Base(DeclarativeBase):
+    """All tables of the CRM."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = _COLUMN_TYPES
+
+
+def _to(target: str, **options: Any) -> Mapped[int]:
+    """A reference that goes away with what it refers to."""
+    return mapped_column(sa.ForeignKey(target, ondelete="CASCADE"), **options)
+
+
+class City(Base):
+    """`time_zone` is an IANA name."""
+
+    __tablename__ = "cities"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fias: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
+    region: Mapped[str]
+    name: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(sa.String(64))
+
+
+class House(Base):
+    """`street` with its kind ("ул. Ленина"), `number` with its letter or building ("5а")."""
+
+    __tablename__ = "houses"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    city_id: Mapped[int] = mapped_column(sa.ForeignKey("cities.id"), index=True)
+    fias: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
+    street: Mapped[str]
+    number: Mapped[str] = mapped_column(sa.String(20))
+    lat: Mapped[float | None]
+    lon: Mapped[float | None]
+
+
+class Entrance(Base):
+    """A door with a panel: an entrance of a house, or a gate of several. `name` as shown: "п. 2"."""
+
+    __tablename__ = "entrances"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(64))
+
+
+class HouseEntrance(Base):
+    """Which houses an entrance serves; `prefix` is the house's at the panel ("" for none)."""
+
+    __tablename__ = "house_entrances"
+    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True)
+    house_id: Mapped[int] = _to("houses.id", primary_key=True, index=True)
+    prefix: Mapped[str] = mapped_column(sa.String(10), default="")
+
+
+class Flat(Base):
+    """Until `auto_open_until` the door opens by itself for who calls this flat."""
+
+    __tablename__ = "flats"
+    __table_args__ = (sa.UniqueConstraint("house_id", "number"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    house_id: Mapped[int] = _to("houses.id")
+    number: Mapped[str] = mapped_column(sa.String(20))
+    floor: Mapped[int | None]
+    auto_open_until: Mapped[float | None]
+
+
+class EntranceFlat(Base):
+    """From which entrances a flat is called; `panel_number` is its number at that panel, where it differs."""
+
+    __tablename__ = "entrance_flats"
+    __table_args__ = (sa.Index(None, "entrance_id", "panel_number"),)
+    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
+    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True)
+    panel_number: Mapped[str | None] = mapped_column(sa.String(20))
+
+
+class FlatBlock(Base):
+    """The flat is not rung from `since` until `until` (None: until it is taken back)."""
+
+    __tablename__ = "flat_blocks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    flat_id: Mapped[int] = _to("flats.id", index=True)
+    kind: Mapped[BlockKind]
+    since: Mapped[float] = mapped_column("from")
+    until: Mapped[float | None]
+    reason: Mapped[str] = mapped_column(default="")
+
+
+class Account(Base):
+    """A resident's SIP account; `ha1` is MD5(sip_user:realm:password)."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (sa.UniqueConstraint("sip_user", "domain"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sip_user: Mapped[str] = mapped_column(sa.String(64))
+    domain: Mapped[str]
+    ha1: Mapped[str] = mapped_column(sa.String(32))
+
+
+class AccountFlat(Base):
+    """Which flats an account belongs to; `rings` is its switch for each."""
+
+    __tablename__ = "account_flats"
+    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
+    account_id: Mapped[int] = _to("accounts.id", primary_key=True, index=True)
+    role: Mapped[Role] = mapped_column(default=Role.RESIDENT)
+    rings: Mapped[bool] = mapped_column(default=True)
+
+
+class Phone(Base):
+    """`voip_token` is the one that wakes an iPhone for a call; where it is set, calls are pushed to it."""
+
+    __tablename__ = "phones"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = _to("accounts.id", index=True)
+    platform: Mapped[Platform]
+    bundle: Mapped[str]
+    push_token: Mapped[str] = mapped_column(sa.Text, default="")
+    voip_token: Mapped[str] = mapped_column(sa.Text, default="")
+    language: Mapped[str] = mapped_column(sa.String(8), default="ru")
+
+
+class PhoneFlat(Base):
+    """The switch of one phone for one flat; a phone without a row rings."""
+
+    __tablename__ = "phone_flats"
+    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
+    phone_id: Mapped[int] = _to("phones.id", primary_key=True, index=True)
+    rings: Mapped[bool] = mapped_column(default=True)
+
+
+class Domophone(Base):
+    """A panel: `door_dtmf` the digits of which each opens its door, `ringing` None: as config.toml says."""
+
+    __tablename__ = "domophones"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mac: Mapped[str] = mapped_column(sa.String(12), unique=True)
+    sip_user: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    domain: Mapped[str] = mapped_column(default="teledom")
+    ha1: Mapped[str] = mapped_column(sa.String(32))
+    vendor: Mapped[Vendor]
+    model: Mapped[str] = mapped_column(sa.String(64), default="")
+    door_dtmf: Mapped[str] = mapped_column(sa.String(16), default="5")
+    dialling: Mapped[Dialling] = mapped_column(default=Dialling.FLAT)
+    ringing: Mapped[Ringing | None]
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class DomophoneEntrance(Base):
+    """Which entrances a panel serves."""
+
+    __tablename__ = "domophone_entrances"
+    domophone_id: Mapped[int] = _to("domophones.id", primary_key=True)
+    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True, index=True)
+
+
+class Call(Base):
+    """A finished call (records.CallRecord), `entries` as JSON; it outlives the flat and the panel."""
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        sa.Index(None, "started_at"),
+        sa.Index(None, "panel", "started_at"),
+        sa.Index(None, "flat", "started_at"),
+        sa.Index(None, "flat_id", "started_at"),
+    )
+    call_id: Mapped[str] = mapped_column(_BY_BYTES, primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    node: Mapped[str] = mapped_column(sa.String(64))
+    panel: Mapped[str] = mapped_column(sa.Text)
+    dialled: Mapped[str] = mapped_column(sa.Text)
+    address: Mapped[str] = mapped_column(sa.Text)
+    domophone: Mapped[str] = mapped_column(sa.String(12))
+    flat: Mapped[str] = mapped_column(sa.String(20))
+    flat_id: Mapped[int | None]
+    started_at: Mapped[float]
+    answered_at: Mapped[float | None]
+    answered_by: Mapped[str] = mapped_column(sa.String(64))
+    door_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    outcome: Mapped[Outcome | None]
+    entries: Mapped[str] = mapped_column(sa.Text)
+
+
+class Leg(Base):
+    """One channel of a call (records.LegRecord); `position` keeps their order."""
+
+    __tablename__ = "legs"
+    call_id: Mapped[str] = mapped_column(
+        _BY_BYTES, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    channel: Mapped[str]
+    role: Mapped[str] = mapped_column(sa.String(20))
+    account: Mapped[str] = mapped_column(sa.String(64))
+    invited_at: Mapped[float | None]
+    ringing_at: Mapped[float | None]
+    answered_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    end: Mapped[LegEnd | None]
+    cause: Mapped[int | None]
+    sip_code: Mapped[int | None]
+
+
+def table(of: type[Base]) -> sa.Table:
+    """The table of a model class, for statements that need no objects."""
+    found = of.__table__
+    assert isinstance(found, sa.Table)
+    return found

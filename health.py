@@ -1,0 +1,100 @@
+"""A node's HTTP: /healthz (it is alive), /readyz (what keeps it from carrying calls), /metrics (for Prometheus).
+
+It only reads: `readiness` gives each part of the node and what is wrong with it, `registry` the figures. Litestar's
+application, served by hypercorn on Trio; neither logs what is asked, as probes ask every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from errno import EADDRINUSE
+from functools import partial
+from typing import cast
+
+import structlog
+import trio
+from hypercorn.config import Config as ServerConfig
+from hypercorn.trio import serve as serve_asgi
+from hypercorn.typing import ASGIFramework
+from litestar import Litestar, MediaType, Response, get
+from litestar.exceptions import HTTPException
+from litestar.types import Scope
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+
+Readiness = Callable[[], dict[str, str | None]]
+
+BACKLOG = 100
+_log = structlog.get_logger("http")
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class CannotListen(Exception):
+    """The address for HTTP cannot be had; the message says why and what to do."""
+
+
+async def serve(
+    address: str,
+    readiness: Readiness,
+    *,
+    registry: CollectorRegistry = REGISTRY,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer at `address` ("host:port") until cancelled; port 0 takes a free one.
+
+    Starts with the URL that it answers at. Raises CannotListen.
+    """
+    server = ServerConfig()
+    server.accesslog = server.errorlog = None
+    server.include_server_header = False
+    app = cast(ASGIFramework, _application(readiness, registry))  # each has its own types for ASGI
+    # hypercorn takes the socket over and closes it; binding it here makes a port in use one plain error.
+    server.bind = [f"fd://{await _listen(address)}"]
+    async with trio.open_nursery() as nursery:
+        urls: list[str] = await nursery.start(partial(serve_asgi, app, server))
+        task_status.started(urls[0])
+
+
+async def _listen(address: str) -> int:
+    """A socket that is bound to `address`, as its file descriptor, which the caller owns."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = await trio.socket.getaddrinfo(host.strip("[]"), port, type=trio.socket.SOCK_STREAM)
+        family, kind, protocol, _, where = found[0]
+        with trio.socket.socket(family, kind, protocol) as listening:
+            listening.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+            await listening.bind(where)
+            listening.listen(BACKLOG)
+            return listening.detach()
+    except OSError as error:
+        hint = (
+            "end what listens there, or set another"
+            if error.errno == EADDRINUSE
+            else "set one of this machine's"
+        )
+        raise CannotListen(
+            f"HTTP cannot listen at {address} ({error.strerror}): {hint} in [node] http"
+        ) from error
+
+
+def _application(readiness: Readiness, registry: CollectorRegistry) -> Litestar:
+    @get("/healthz", media_type=MediaType.TEXT)
+    async def healthz() -> Response[str]:
+        return Response("alive\n", headers=_NO_STORE)
+
+    @get("/readyz")
+    async def readyz() -> Response[dict[str, str | None]]:
+        parts = readiness()
+        return Response(parts, status_code=503 if any(parts.values()) else 200, headers=_NO_STORE)
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
+
+    return Litestar(
+        [healthz, readyz, metrics], openapi_config=None, logging_config=None, after_exception=[_log_failure]
+    )
+
+
+async def _log_failure(error: Exception, scope: Scope) -> None:
+    if not isinstance(error, HTTPException):
+        _log.error("an HTTP request failed", path=scope["path"], exc_info=error)

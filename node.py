@@ -1,0 +1,222 @@
+"""What one node is made of: the tree of everything that runs, built from the configuration.
+
+    node (one for one)
+    ├─ journal           what happened in each call
+    ├─ push              the operator's gateway
+    ├─ directory         what calls ask of the CRM
+    ├─ lanes             requests to Asterisk
+    ├─ router            looks at what Asterisk has
+    ├─ events            ARI's applications, a WebSocket each
+    ├─ domophones        an actor a panel, by its SIP user
+    └─ http              /healthz, /readyz, /metrics; a supervisor of its own, which never gives up
+
+Children stop in reverse order: panels first, whose calls give everything back over lanes and see it go by events that
+still come; the journal last. A call that comes in between stays in Asterisk, for the node that starts next.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import structlog
+import trio
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import health
+import logs
+from actors.actor import Mailbox
+from actors.domophone import Domophone, DomophoneMessage, Hold, Pressed
+from actors.journal import Journal, Listener
+from actors.keyed import KeyedSupervisor
+from actors.router import Router
+from actors.visitor import VisitorCall, World
+from config import Config
+from crm.calls import purge, save_calls
+from crm.directory import Directory
+from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
+from restarts import ChildEvent, ChildState, Event, TooManyRestarts
+from supervisor import ChildSpec, Supervisor
+from telephony.ari.client import Ari
+from telephony.ari.errors import AriError
+from telephony.push.interface import NoPush, PushProvider
+from telephony.push.webhook import Webhook
+
+APPLICATIONS = ("TdCall", "TdCallSOS", "TdCallerQuality", "TdCallerQualityTest")
+BUSY_CAUSE = 17
+
+log = structlog.get_logger("node")
+
+
+class Node:
+    """The parts of one node. `run` runs them until it is cancelled."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store = Store(config.crm.url)
+        self.ari = Ari(config.ari, APPLICATIONS)
+        self.push: PushProvider = Webhook(config.push) if config.push.url else NoPush()
+        self.directory = Directory(self.store, fresh_s=config.crm.fresh_s, known_flats=config.crm.known_flats)
+        self.journal = Journal(
+            config.journal,
+            config.node.state_dir,
+            partial(save_calls, self.store),
+            away=(DatabaseAway, SchemaMismatch),
+            purge=partial(purge, self.store),
+        )
+        self._world = World(config.node.name, config.call, self.ari, self.directory, self.journal, self.push)
+        self.domophones: KeyedSupervisor[str, DomophoneMessage] = KeyedSupervisor(
+            self._domophone, name="domophones", capacity=64, intensity=100, on_event=_log_child
+        )
+        self.router = Router(self.ari, self.domophones, self.journal, sweep_s=config.ari.sweep_s)
+        http = partial(health.serve, config.node.http, self.readiness)
+        self.http = Supervisor(
+            [ChildSpec("http", http)], name="http", intensity=1_000_000, on_event=_log_child
+        )
+        self.tree = Supervisor(
+            [
+                ChildSpec("journal", self.journal.run),
+                ChildSpec("push", self.push.run),
+                ChildSpec("directory", self.directory.run),
+                ChildSpec("lanes", self.ari.run_lanes),
+                ChildSpec("router", self.router.run),
+                ChildSpec("events", partial(self.ari.run_events, self.router)),
+                ChildSpec("domophones", self.domophones.run, stop_s=config.node.stop_s),
+                ChildSpec("http", self.http.run),
+            ],
+            name="node",
+            on_event=_log_child,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. Raises TooManyRestarts when a part keeps failing."""
+        try:
+            await self.tree.run(task_status=task_status)
+        finally:
+            self.store.close()
+
+    def readiness(self) -> dict[str, str | None]:
+        """What keeps this node from carrying calls: by part, None where all is well."""
+        parts: dict[str, str | None] = {}
+        for child in (*self.tree.children(), *self.http.children()):
+            well = child.state in (ChildState.UP, ChildState.ENDED)
+            parts[child.name] = None if well else f"{child.state.value}: {child.last_error or 'starting'}"
+        parts["asterisk"] = self.ari.readiness()
+        return parts
+
+    async def _domophone(self, sip_user: str, mailbox: Mailbox[DomophoneMessage]) -> None:
+        await Domophone(
+            sip_user,
+            mailbox,
+            carry=self._carry,
+            turn_away=self._turn_away,
+            idle_s=self.config.call.idle_panel_s,
+        ).run()
+
+    async def _carry(self, sip_user: str, pressed: Pressed, hold: Hold) -> None:
+        await VisitorCall(self._world, sip_user, pressed, hold).run()
+
+    def _turn_away(self, pressed: Pressed) -> None:
+        self.router.hang_up(pressed.channel_id, BUSY_CAUSE)
+
+
+class NodeFigures(Collector):
+    """What Prometheus reads of a node: counts that its parts keep as plain numbers."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        node = self._node
+        lanes = [lane.counts for lane in node.ari.lanes]
+        now = {
+            "calls_now": ("Calls going on", node.journal.stats.open_calls),
+            "domophones_awake": ("Panels that have an actor", len(node.domophones)),
+            "legs_now": ("Channels of calls that go on", len(node.ari.legs)),
+            "lanes_ready": ("Lanes to Asterisk that are open", sum(lane.ready for lane in node.ari.lanes)),
+            "lanes_late": ("Lanes whose oldest reply is late", sum(lane.late for lane in node.ari.lanes)),
+            "ready": ("Whether calls can be carried", int(not any(node.readiness().values()))),
+        }
+        ever = {
+            "ari_requests": ("Requests to Asterisk", sum(each.requests for each in lanes)),
+            "ari_refused": ("Requests that Asterisk refused", sum(each.refused for each in lanes)),
+            "ari_unanswered": ("Requests without an answer", sum(each.unanswered for each in lanes)),
+            "ari_stray_replies": ("Replies to nothing asked", sum(each.strangers for each in lanes)),
+            "ari_malformed": ("Messages that could not be read", node.ari.malformed),
+            "directory_hits": ("Lookups answered from memory", node.directory.hits),
+            "directory_asked": ("Lookups that asked the database", node.directory.asked),
+            "directory_stale": ("Lookups answered though the database was away", node.directory.stale),
+            "directory_away": ("Lookups without an answer", node.directory.away),
+            "journal_saved": ("Calls kept in the database", node.journal.stats.saved),
+            "journal_refused": ("Calls that the database refused", node.journal.stats.refused),
+            "journal_lost": ("Calls that could be kept nowhere", node.journal.stats.lost),
+            "domophones_restarted": ("Panels' actors that crashed", node.domophones.restarts),
+        }
+        for name, (text, value) in now.items():
+            yield GaugeMetricFamily(f"teledom_{name}", text, value)
+        for name, (text, value) in ever.items():
+            yield CounterMetricFamily(f"teledom_{name}", text, value)
+
+
+def main(config: Config, listen: Listener | None = None) -> int:
+    """Run a node until SIGINT or SIGTERM; the exit code."""
+    logs.set_up(config.log)
+    try:
+        node = Node(config)
+        node.store.check()
+    except DatabaseAway as error:
+        log.warning("the database is away; the node starts without it", why=str(error))
+    except (StoreError, AriError, ValueError) as error:
+        print(f"teledom: {error}", file=sys.stderr)
+        return 1
+    if listen is not None:
+        node.journal.listen(listen)
+    REGISTRY.register(NodeFigures(node))
+    gc.collect()
+    gc.freeze()  # what is there now stays: no need to look at it again and again
+    gc.set_threshold(50_000, 20, 50)
+    code = 0
+    try:
+        trio.run(_run_until_signal, node, restrict_keyboard_interrupt_to_checkpoints=True)
+    except* TooManyRestarts as group:
+        code = 1
+        log.error("the node gives up", why=str(group.exceptions[0]))
+    return code
+
+
+async def _run_until_signal(node: Node) -> None:
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            nursery.start_soon(node.run)
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                _give_up_after(node.config.node.stop_s + 5)
+                nursery.cancel_scope.cancel()
+                break
+
+
+def _give_up_after(seconds: float, leave: Callable[[int], None] = os._exit) -> None:
+    """A part that does not end can't be killed; the process can."""
+    timer = threading.Timer(seconds, leave, (3,))
+    timer.daemon = True
+    timer.start()
+
+
+def _log_child(event: ChildEvent) -> None:
+    what = {"supervisor": event.supervisor, "child": event.child}
+    match event.event:
+        case Event.READY | Event.ENDED:
+            log.debug("a part is as it should be", **what, now=event.event.value)
+        case Event.RESTARTING:
+            log.info("a part is started again", **what, in_s=round(event.delay_s, 2))
+        case Event.FAILED if isinstance(event.error, health.CannotListen):
+            log.error(str(event.error), **what)
+        case _:
+            log.error("a part failed", **what, now=event.event.value, exc_info=event.error)

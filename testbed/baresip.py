@@ -1,0 +1,225 @@
+"""baresip out of the private tree: a panel or a phone with real sound, without a sound card or a screen.
+
+It plays a tone and records what it hears (`heard_files`); it is led through its control port (netstrings of JSON),
+over which it tells what happens (`events`). The Sokol panel's own SIP stack is baresip too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from testbed.audio import write_tone
+from testbed.bed import REALM, Bed, Credentials
+from testbed.processes import HOST, Child, ProcessFailed
+
+MODULES = ("aufile", "aubridge", "g711", "sndfile")
+APPLICATIONS = ("account", "menu", "ctrl_tcp")
+
+
+class Digits(Enum):
+    """How it sends digits: RFC 4733 events in the media, or SIP INFO."""
+
+    RFC4733 = "rtpevent"
+    INFO = "info"
+
+
+@frozen
+class Event:
+    """Something that baresip told: `kind` is its name (CALL_INCOMING, CALL_ESTABLISHED, …), `data` all of it."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+@define
+class Baresip:
+    """A running user agent. `events` are those since its start; `wait_event` waits for the next of a kind."""
+
+    user: str
+    folder: Path
+    child: Child
+    _stream: trio.SocketStream
+    _account: str = field(repr=False)
+    _account_made: bool = False
+    _tokens: int = 0
+    _replies: dict[str, dict[str, Any]] = field(factory=dict)
+    _changed: trio.Event = field(factory=trio.Event)
+    _seen: int = 0
+    events: list[Event] = field(factory=list)
+
+    async def dial(self, number: str) -> None:
+        """Call `number` through Kamailio."""
+        await self.command("dial", f"sip:{number}@{REALM}")
+
+    async def accept(self) -> None:
+        """Answer the call that rings."""
+        await self.command("accept")
+
+    async def hangup(self) -> None:
+        """End the call, or refuse the one that rings."""
+        await self.command("hangup")
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys in the call that is going on."""
+        await self.command("sndcode", digits)
+
+    async def register(self, *, expires_s: int = 300, wait: bool = True) -> None:
+        """Register with Kamailio and wait until that is done, unless somebody else waits for events."""
+        await self._become(expires_s)
+        if wait:
+            await self.wait_event("REGISTER_OK")
+
+    async def unregister(self) -> None:
+        """Take the registration back; it can still call."""
+        await self._become(0)
+        await self.wait_event("UNREGISTERING")
+
+    async def _become(self, expires_s: int) -> None:
+        # It has no command to register with: its only account is made anew.
+        if self._account_made:
+            await self.command("uadel", f"sip:{self.user}@{REALM}")
+        await self.command("uanew", f"{self._account};regint={expires_s}")
+        self._account_made = True
+
+    async def command(self, name: str, parameters: str = "", *, within_s: float = 5) -> str:
+        """Send one command; what it answered. Raises ProcessFailed when it is refused or not answered."""
+        self._tokens += 1
+        token = str(self._tokens)
+        text = json.dumps({"command": name, "params": parameters, "token": token}).encode()
+        await self._stream.send_all(b"%d:%s," % (len(text), text))
+        with trio.move_on_after(within_s):
+            while token not in self._replies:
+                await self._changed.wait()
+            reply = self._replies.pop(token)
+            if not reply.get("ok"):
+                raise ProcessFailed(
+                    f"baresip of {self.user} refused {name} {parameters}: {reply.get('data')}"
+                )
+            return str(reply.get("data", ""))
+        raise ProcessFailed(f"baresip of {self.user} did not answer {name} within {within_s:g} s")
+
+    async def wait_event(self, kind: str, *, within_s: float = 10) -> Event:
+        """The next event of that kind after the one that was last waited for. Raises ProcessFailed."""
+        with trio.move_on_after(within_s):
+            while True:
+                for index in range(self._seen, len(self.events)):
+                    if self.events[index].kind == kind:
+                        self._seen = index + 1
+                        return self.events[index]
+                await self._changed.wait()
+        told = ", ".join(event.kind for event in self.events[self._seen :]) or "nothing"
+        raise ProcessFailed(f"baresip of {self.user}: no {kind} within {within_s:g} s, but {told}")
+
+    def heard_files(self) -> list[Path]:
+        """The recordings of what it heard, one a call, oldest first; complete once the call has ended."""
+        return sorted((self.folder / "sound").glob("dump-*-dec.wav"), key=lambda path: path.stat().st_mtime)
+
+    async def _read(self) -> None:
+        buffer = b""
+        async for chunk in self._stream:
+            buffer += chunk
+            while b":" in buffer:
+                length, _, rest = buffer.partition(b":")
+                size = int(length)
+                if len(rest) <= size:
+                    break
+                message = json.loads(rest[:size])
+                buffer = rest[size + 1 :]
+                if message.get("event"):
+                    self.events.append(Event(message["type"], message))
+                else:
+                    self._replies[str(message.get("token", ""))] = message
+                self._changed.set()
+                self._changed = trio.Event()
+
+
+@asynccontextmanager
+async def open_baresip(
+    bed: Bed,
+    user: Credentials,
+    *,
+    tone: float,
+    register: bool = True,
+    digits: Digits = Digits.RFC4733,
+    answers: bool = False,
+    options: str = "",
+) -> AsyncIterator[Baresip]:
+    """Run a user agent as `user` that plays `tone` Hz, until the block is left.
+
+    `answers`: it answers at once by itself. `options` are further parameters of its account (";mediaenc=…").
+    """
+    folder = _new_folder(bed.run_dir / "baresip", user.user)
+    control = bed.ports.take()
+    _write_configuration(bed, folder, control, tone)
+    account = (
+        f'<sip:{user.user}@{REALM}>;auth_user={user.user};auth_pass={user.password};outbound="sip:{HOST}:'
+        f'{bed.kamailio_sip[1]};transport=udp";audio_codecs=pcma;answermode={"auto" if answers else "manual"};'
+        f"dtmfmode={digits.value}{options}"
+    )
+    stream: list[trio.SocketStream] = []
+
+    async def ready() -> bool:
+        try:
+            stream.append(await trio.open_tcp_stream(HOST, control))
+        except OSError:
+            return False
+        return True
+
+    child = Child(
+        f"baresip of {user.user}",
+        [*bed.tree.command("usr/bin/baresip"), "-f", str(folder)],
+        log=folder / "baresip.log",
+        ready=ready,
+        cwd=folder,
+        stop_s=3,
+    )
+    async with child, stream[0], trio.open_nursery() as nursery:
+        agent = Baresip(user.user, folder, child, stream[0], account)
+        nursery.start_soon(agent._read)
+        if register:
+            await agent.register()
+        else:
+            await agent._become(0)
+        yield agent
+        nursery.cancel_scope.cancel()
+
+
+def _new_folder(parent: Path, user: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{len(os.listdir(parent)):03}-{user}"
+    (folder / "sound").mkdir(parents=True)
+    return folder
+
+
+def _write_configuration(bed: Bed, folder: Path, control: int, tone: float) -> None:
+    write_tone(folder / "tone.wav", tone, seconds=30)
+    sip, media = bed.ports.take(2), bed.ports.take(10)  # it takes the port after its own for TLS
+    lines = [
+        f"net_interface {HOST}",
+        f"sip_listen {HOST}:{sip}",
+        f"audio_source aufile,{folder}/tone.wav",
+        "audio_player aubridge,none",
+        "audio_alert aubridge,none",
+        f"audio_path {bed.tree.root}/usr/share/baresip",
+        "call_max_calls 4",
+        "call_local_timeout 120",
+        f"rtp_ports {media}-{media + 9}",
+        "rtp_timeout 60",
+        f"snd_path {folder}/sound",
+        f"ctrl_tcp_listen {HOST}:{control}",
+        f"module_path {bed.tree.root}/usr/lib/baresip/modules",
+        *(f"module {name}.so" for name in MODULES),
+        *(f"module_app {name}.so" for name in APPLICATIONS),
+    ]
+    (folder / "config").write_text("\n".join(lines) + "\n")
+    for empty in ("accounts", "contacts"):
+        (folder / empty).touch()

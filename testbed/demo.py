@@ -1,0 +1,216 @@
+"""`./run`: a node, its CRM with the demo town, Kamailio, Asterisk, panels and phones, and a visitor every few seconds.
+
+A call counts only when each end recorded the other's sound. With `--simulated` the same node runs against the simulated
+Asterisk, without SIP and sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import trio
+from attrs import define, field
+
+import logs
+from config import AriConfig, CallConfig, Config, CrmConfig, LogConfig, NodeConfig, PushConfig
+from crm.store import Store, upgrade
+from crm.town import Town, fill
+from node import Node
+from testbed.bed import open_bed
+from testbed.debs import TestbedUnavailable, get_tree
+from testbed.gateway import PushGateway
+from testbed.processes import open_ports
+from testbed.visitors import Score, Visitors
+
+FOLDER = Path("var/demo")
+
+
+@define
+class Progress:
+    """Says what was done, and when, in seconds since the start."""
+
+    started_at: float = field(factory=time.monotonic)
+
+    def __call__(self, text: str) -> None:
+        print(f"{time.monotonic() - self.started_at:6.1f} s  {text}", flush=True)
+
+
+def _configure(folder: Path, ari: AriConfig, push_url: str, http: str) -> Config:
+    """The demo's settings; also as a file, so that its calls can be looked up."""
+    config = Config(
+        node=NodeConfig(name="demo", state_dir=str(folder.absolute()), http=http),
+        ari=ari,
+        call=CallConfig(),
+        push=PushConfig(url=push_url),
+        crm=CrmConfig(url=f"sqlite:///{folder.absolute()}/crm.db"),
+        log=LogConfig(level="warning"),
+    )
+    text = f'[node]\nname = "demo"\nstate_dir = "."\nhttp = "{http}"\n[ari]\nurl = "{ari.url}"\n'
+    (folder / "config.toml").write_text(
+        f'{text}[push]\nurl = "{push_url}"\n[crm]\nurl = "sqlite:///crm.db"\n'
+    )
+    return config
+
+
+async def _demonstrate(calls: int | None, every_s: float, progress: Progress) -> Score:
+    tree = get_tree()
+    progress("testbed: Asterisk, Kamailio, SIPp and baresip are unpacked")
+    town = _fill(progress)
+    demo = Visitors(town, progress)
+    gateway = PushGateway(on_push=demo.on_push)
+    async with (
+        open_bed(FOLDER / "bed", tree, crm_db=FOLDER / "crm.db") as bed,
+        trio.open_nursery() as nursery,
+    ):
+        progress(f"Kamailio at {_address(bed.kamailio_sip)} and Asterisk at {bed.ari_url} are running")
+        push_url: str = await nursery.start(gateway.run)
+        ari = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password)
+        http = f"127.0.0.1:{bed.ports.take()}"
+        await _start_node(nursery, _configure(FOLDER, ari, push_url, http), demo)
+        progress("the node is attached to Asterisk")
+        await demo.open_ends(bed, nursery)
+        await nursery.start(demo.wake_phones)
+        progress(f"{demo.ends()} are on; one phone sleeps")
+        number = 0
+        while calls is None or number < calls:
+            await demo.visit(number)
+            number += 1
+            if number != calls:
+                await trio.sleep(every_s)
+        nursery.cancel_scope.cancel()
+    return demo.score
+
+
+async def _start_node(nursery: trio.Nursery, config: Config, demo: Visitors) -> None:
+    logs.set_up(config.log)
+    node = Node(config)
+    node.journal.listen(demo.on_entry)
+    await nursery.start(node.run)
+    with trio.fail_after(20):
+        while any(node.readiness().values()):  # noqa: ASYNC110 - what /readyz would say
+            await trio.sleep(0.02)
+
+
+def _fill(progress: Progress) -> Town:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    url = f"sqlite:///{FOLDER.absolute()}/crm.db"
+    upgrade(url)
+    with Store(url) as store:
+        town = fill(store)
+    flats = {flat.id: flat for panel in town.panels for flat in panel.dials.values()}
+    accounts = {a.sip_user for flat in flats.values() for a in flat.accounts}
+    progress(f"CRM: a town of {len(town.panels)} panels, {len(flats)} flats and {len(accounts)} accounts")
+    return town
+
+
+def _address(pair: tuple[str, int]) -> str:
+    return f"{pair[0]}:{pair[1]}"
+
+
+async def _simulate(calls: int | None, every_s: float, progress: Progress) -> Score:
+    from testbed.simulated import Phone as SimulatedPhone
+    from testbed.simulated import open_simulated
+
+    town = _fill(progress)
+    demo = Visitors(town, progress)
+    gateway = PushGateway()
+    with open_ports() as ports:
+        async with open_simulated() as simulated, trio.open_nursery() as nursery:
+            progress(f"a simulated Asterisk is at {simulated.ari_url}: no SIP and no sound")
+            push_url: str = await nursery.start(gateway.run)
+            ari = AriConfig(url=simulated.ari_url, user=simulated.user, password=simulated.password)
+            await _start_node(nursery, _configure(FOLDER, ari, push_url, f"127.0.0.1:{ports.take()}"), demo)
+            progress("the node is attached to it")
+            number = 0
+            while calls is None or number < calls:
+                visit = demo.visits[number % len(demo.visits)]
+                first = number % len(visit.flat.accounts)
+                for n, account in enumerate(visit.flat.accounts):
+                    phone = SimulatedPhone(answer_s=1.5, dtmf=visit.panel.door_digits[:1], dtmf_s=1.5)
+                    simulated.phone(account.sip_user, phone if n == first else SimulatedPhone())
+                demo.score.calls += 1
+                known = len(demo.bridged)
+                call = simulated.press(visit.panel.sip_user, visit.dialled)
+                await trio.sleep(4.0)
+                call.hangup()
+                await trio.sleep(0.5)
+                demo.score.bridged += len(demo.bridged) > known
+                number += 1
+                if number != calls:
+                    await trio.sleep(every_s)
+            nursery.cancel_scope.cancel()
+    return attrs.evolve(demo.score, sound=demo.score.bridged)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One demonstration at a time in a checkout: each begins with an empty folder."""
+    FOLDER.parent.mkdir(exist_ok=True)
+    with (FOLDER.parent / "demo.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("./run: another ./run is going on in this checkout: end that one first")
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_interrupt() -> Iterator[list[bool]]:
+    """Ctrl-C ends everything in order, and is no error."""
+    interrupted: list[bool] = []
+    try:
+        yield interrupted
+    except* KeyboardInterrupt:
+        interrupted.append(True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./run", description=__doc__)
+    parser.add_argument(
+        "--calls", type=int, metavar="N", help="end after N calls (default: go on until Ctrl-C)"
+    )
+    parser.add_argument(
+        "--every", type=float, default=3.0, metavar="S", help="seconds between calls (default: 3)"
+    )
+    parser.add_argument(
+        "--simulated", action="store_true", help="against the simulated Asterisk: no SIP, no sound"
+    )
+    args = parser.parse_args()
+    if args.calls is not None and args.calls < 1:
+        parser.error("--calls takes a number from 1")
+    progress = Progress()
+    score = Score()
+    work = _simulate if args.simulated else _demonstrate
+    with _alone(), _quiet_interrupt() as interrupted:
+        try:
+            score = trio.run(work, args.calls, args.every if args.calls is None else 0.5, progress)
+        except TestbedUnavailable as error:
+            print(
+                f"./run: {error}\n"
+                "  without it: ./run --simulated     the same node against a simulated Asterisk\n"
+                "  or with an Asterisk of your own: set [ari] url and user in config.toml, TELEDOM_ARI_PASSWORD in the\n"
+                "  environment, and run ./teledom node",
+                file=sys.stderr,
+            )
+            return 1
+    if interrupted:
+        print("\nstopped; look calls up with: ./teledom calls --config var/demo/config.toml")
+        return 0
+    print(f"\nlook calls up with: ./teledom calls --config {FOLDER}/config.toml")
+    if score.sound < score.calls:
+        print(f"two-way audio in {score.sound} of {score.calls} calls")
+    print(f"{score.calls} calls: {score.bridged} bridged")
+    return 0 if score.calls == score.bridged == score.sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
