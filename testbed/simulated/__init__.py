@@ -7,11 +7,12 @@ It is checked against the real one by tests/conformance. `open_simulated()` runs
 
 from __future__ import annotations
 
+from testbed.simulated.asterisk import Simulated
 from testbed.simulated.faults import Faults
 from testbed.simulated.load import Load, LoadSpec, Visit
 from testbed.simulated.panels import PanelCall, PanelState
 from testbed.simulated.phones import Phone
-from testbed.simulated.server import Simulated, open_simulated
+from testbed.simulated.server import open_simulated
 
 __all__ = [
     "Faults",

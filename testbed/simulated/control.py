@@ -7,19 +7,17 @@ listens on 127.0.0.1 only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cattrs
 import msgspec
 
+from testbed.simulated.asterisk import Simulated
 from testbed.simulated.faults import Faults
 from testbed.simulated.load import Load, LoadSpec
 from testbed.simulated.panels import PanelCall
 from testbed.simulated.phones import Phone
 from testbed.simulated.replies import Reply, ok, parse_body, refuse
-
-if TYPE_CHECKING:
-    from testbed.simulated.server import Simulated
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
 

@@ -8,89 +8,26 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 import trio
-from attrs import Factory, define, field
+from attrs import frozen
 
+from testbed.simulated.asterisk import Simulated
 from testbed.simulated.control import control
-from testbed.simulated.faults import Faults
-from testbed.simulated.load import Load
-from testbed.simulated.panels import PanelCall, press
-from testbed.simulated.phones import Phone
 from testbed.simulated.replies import Reply, refuse
-from testbed.simulated.shapes import App
 from testbed.simulated.sockets import Socket, answer
 from testbed.simulated.world import World
 
 _SERVER = "Asterisk/{}+dfsg+~cs6.17.60671434-1"
 
 
-@define(eq=False)
-class Simulated:
-    """A running simulated Asterisk. State is in `world`, switches are in `faults`; the rest happens once."""
+@frozen
+class Server:
+    """What listens at a simulated Asterisk's port."""
 
-    world: World
-    user: str = "teledom"
-    password: str = "secret"
-    port: int = 0
-    faults: Faults = Factory(Faults)
-    sockets: list[Socket] = Factory(list)
-    load: Load | None = None
-    presses: dict[str, PanelCall] = Factory(dict)  # those made over the control path, by channel
-    _nursery: trio.Nursery | None = field(default=None, repr=False)
-
-    @property
-    def ari_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/ari"
-
-    def press(self, panel: str, dialled: str, app: str = "TdCall") -> PanelCall:
-        """A visitor presses a flat's number on this panel (a SIP user)."""
-        call = press(self.world, panel, dialled, app)
-        self.world.timers.run_soon()
-        return call
-
-    def phone(self, user: str, phone: Phone) -> None:
-        """What the phone of this account does from now on."""
-        self.world.phones.by_user[user] = phone
-
-    def drop_sockets(self, app: str = "") -> int:
-        """Cut the WebSockets (of one application, or all) without a goodbye; how many there were."""
-        hit = [s for s in self.sockets if not app or any(a.name == app for a in s.apps)]
-        for socket in hit:
-            socket.abort()
-        return len(hit)
-
-    def inject(self, text: bytes | str, app: str = "TdCall") -> None:
-        """Send an application any text at all, as a frame of its WebSocket."""
-        found: App | None = self.world.apps.get(app)
-        if found is not None and found.sink is not None:
-            found.sink(text.encode() if isinstance(text, str) else text)
-
-    def inject_unknown_event(self, app: str = "TdCall") -> None:
-        self.inject(
-            b'{"type":"SomethingNew","timestamp":"%s","what":[1,2]}' % self.world.stamp().encode(), app
-        )
-
-    def inject_wrong_shape(self, app: str = "TdCall") -> None:
-        self.inject(b'{"type":"StasisStart","timestamp":7,"args":"no list","channel":[]}', app)
-
-    def inject_oversized(self, size: int, app: str = "TdCall") -> None:
-        self.inject(b'{"type":"ChannelVarset","value":"' + b"x" * size + b'"}', app)
-
-    def restart(self) -> None:
-        """Asterisk died and is back: every socket, channel, bridge, subscription and filter is gone."""
-        self.world.restart()
-        self.drop_sockets()
-
-    def start_load(self, load: Load) -> None:
-        """Run a load beside everything else; `load.result()` says how it went."""
-        if self._nursery is None:
-            raise RuntimeError("the simulated Asterisk is not running: enter open_simulated first")
-        self.load = load
-        self._nursery.start_soon(load.run, self.world)
+    simulated: Simulated
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection: HTTP requests, until one of them asks for a WebSocket."""
@@ -116,31 +53,34 @@ class Simulated:
         )
         if not self._authorized(headers.get("authorization", ""), query):
             reply = refuse(401, "Authentication required", "Unauthorized")
-        elif self.faults.booting:
+        elif self.simulated.faults.booting:
             reply = refuse(503, "Asterisk not booted")
         elif urlsplit(target).path != "/ari/events":
             reply = refuse(404, "Resource not found")
         elif not query.get("app"):
             reply = refuse(400, "HTTP request is missing param: [app]")
         else:
-            socket = Socket(stream, self.world, self.faults, query["app"].split(","))
-            self.sockets.append(socket)
+            socket = Socket(stream, self.simulated.world, self.simulated.faults, query["app"].split(","))
+            self.simulated.sockets.append(socket)
             try:
                 await socket.run(head)
             finally:
-                self.sockets.remove(socket)
+                self.simulated.sockets.remove(socket)
             return
         lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers(reply))
         await stream.send_all(f"HTTP/1.1 {reply.status} {reply.reason}\r\n{lines}\r\n".encode() + reply.body)
 
     def _authorized(self, header: str, query: dict[str, str]) -> bool:
-        wanted = f"{self.user}:{self.password}"
+        wanted = f"{self.simulated.user}:{self.simulated.password}"
         if query.get("api_key") == wanted:
             return True
         return header == "Basic " + base64.b64encode(wanted.encode()).decode()
 
     def _headers(self, reply: Reply) -> list[tuple[str, str]]:
-        headers = [("Server", _SERVER.format(self.world.version)), ("Cache-Control", "no-cache, no-store")]
+        headers = [
+            ("Server", _SERVER.format(self.simulated.world.version)),
+            ("Cache-Control", "no-cache, no-store"),
+        ]
         if reply.status == 401:
             headers.append(("WWW-Authenticate", 'Basic realm="Asterisk REST Interface"'))
         if reply.status != 204:
@@ -173,7 +113,7 @@ class Simulated:
             if reply.body:
                 out += connection.send(h11.Data(data=reply.body)) or b""
             await stream.send_all(out + (connection.send(h11.EndOfMessage()) or b""))
-            self.world.timers.run_soon()
+            self.simulated.world.timers.run_soon()
             if connection.our_state is h11.MUST_CLOSE:
                 return
             connection.start_next_cycle()
@@ -182,26 +122,18 @@ class Simulated:
         method, target = request.method.decode(), urlsplit(request.target.decode())
         query = dict(parse_qsl(target.query, keep_blank_values=True))
         if target.path.startswith("/sim/"):
-            return control(self, method, target.path[5:], query, body)
+            return control(self.simulated, method, target.path[5:], query, body)
         headers = {name.decode().lower(): value.decode() for name, value in request.headers}
         if not self._authorized(headers.get("authorization", ""), query):
             return refuse(401, "Authentication required", "Unauthorized")
         if not target.path.startswith("/ari/"):
             return refuse(404, "Resource not found")
         query.pop("api_key", None)
-        if self.faults.reply_delay_s and self.faults.hits(target.path):
-            await trio.sleep(self.faults.reply_delay_s)
-        return answer(self.world, self.faults, method, unquote(target.path[5:]), query, body)
-
-    def state(self) -> dict[str, Any]:
-        """What there is: for tests and the control path."""
-        return {
-            "channels": list(self.world.channels),
-            "bridges": list(self.world.bridges),
-            "apps": [app.as_json() | {"attached": app.sink is not None} for app in self.world.apps.values()],
-            "sockets": len(self.sockets),
-            "events_sent": self.world.events_sent,
-        }
+        if self.simulated.faults.reply_delay_s and self.simulated.faults.hits(target.path):
+            await trio.sleep(self.simulated.faults.reply_delay_s)
+        return answer(
+            self.simulated.world, self.simulated.faults, method, unquote(target.path[5:]), query, body
+        )
 
 
 @asynccontextmanager
@@ -213,13 +145,10 @@ async def open_simulated(
     listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
     simulated.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as nursery:
-        simulated._nursery = nursery
+        simulated.nursery = nursery
         nursery.start_soon(simulated.world.timers.run)
-        nursery.start_soon(trio.serve_listeners, simulated.serve, listeners)
+        nursery.start_soon(trio.serve_listeners, Server(simulated).serve, listeners)
         try:
             yield simulated
         finally:
             nursery.cancel_scope.cancel()
-
-
-__all__ = ["Simulated", "open_simulated"]

@@ -195,9 +195,10 @@ async def test_cause_of_an_end_is_put_into_words(side: Side, cause: int, text: s
         assert (await line.event("ChannelDestroyed", "o12"))["cause_txt"] == text
 
 
+@pytest.mark.parametrize("place", [pytest.param("real", marks=pytest.mark.real)], indirect=True)
 async def test_answered_elsewhere_is_said_to_the_phone(side: Side) -> None:
-    if side.peer is None:
-        pytest.skip("the simulated phones hear nothing of it")
+    """The simulated phones hear nothing of it."""
+    assert side.peer is not None
     side.phone("a", Phone(ring_s=0.02))
     async with side.ari.line() as line:
         await originate(line, "o7", "a")

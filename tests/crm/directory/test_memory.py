@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 import sqlalchemy as sa
 import trio
 
-from crm import directory
 from crm.directory import Directory, DirectoryAway
 from crm.model import BlockKind, Flat
-from crm.store import Store
-from tests.crm.door import DEADLINE_S, Door, home, until
+from tests.crm.directory.door import DEADLINE_S, Door, home, until
 from tests.crm.houses import Houses
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine that is busy with other things a hop is not late so soon."""
-    monkeypatch.setattr(directory, "LATE_S", 5.0)
-
-
-@pytest.fixture
-def file(empty_file: Path, tmp_path: Path) -> Path:
-    """Moved, renamed and broken here: always SQLite."""
-    return Path(shutil.copy(empty_file, tmp_path / "door.db"))
-
-
-@pytest.fixture
-def door(file: Path) -> Iterator[Door]:
-    door = Door(f"sqlite:///{file}")
-    yield door
-    door.open.set()
-    door.close()
-
-
-@pytest.fixture
-def houses(file: Path) -> Iterator[Houses]:
-    with Store(f"sqlite:///{file}") as store:
-        yield Houses(store)
 
 
 async def test_a_fresh_answer_comes_from_memory(door: Door, houses: Houses) -> None:
