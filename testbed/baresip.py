@@ -206,7 +206,7 @@ def _write_configuration(bed: Bed, folder: Path, control: int, tone: float) -> N
     lines = [
         f"net_interface {HOST}",
         f"sip_listen {HOST}:{sip}",
-        f"audio_source aufile,{folder}/tone.wav",
+        "audio_source aufile,tone.wav",  # in its folder, where it runs: it cuts off names of files after 127 bytes
         "audio_player aubridge,none",
         "audio_alert aubridge,none",
         f"audio_path {bed.tree.root}/usr/share/baresip",
@@ -214,7 +214,7 @@ def _write_configuration(bed: Bed, folder: Path, control: int, tone: float) -> N
         "call_local_timeout 120",
         f"rtp_ports {media}-{media + 9}",
         "rtp_timeout 60",
-        f"snd_path {folder}/sound",
+        "snd_path sound",
         f"ctrl_tcp_listen {HOST}:{control}",
         f"module_path {bed.tree.root}/usr/lib/baresip/modules",
         *(f"module {name}.so" for name in MODULES),

@@ -12,9 +12,11 @@ Everything of one bed is in its run folder: configuration, logs, sockets.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, closing
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from enum import Enum
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from testbed.kamailio import KamailioPlace, kamailio_child, kamailio_rpc
 from testbed.processes import HOST, Child, Ports, open_ports
 
 REALM = "teledom"
+LONGEST = 75  # bytes of a run folder's path: Asterisk's control socket is 27 further on, and 107 are a socket's limit
 
 
 class Kind(Enum):
@@ -89,8 +92,7 @@ async def open_bed(
     `crm_db` is the SQLite file with the table or view sip_credentials(username, domain, ha1, kind); `ring_ms` how long
     Kamailio keeps an INVITE to a phone.
     """
-    run_dir = Path(await trio.Path(run_dir).absolute())
-    with open_ports() as ports:
+    with _short_name(run_dir) as run_dir, open_ports() as ports:
         kamailio_port, asterisk_port = ports.take(), ports.take()
         asterisk_place = AsteriskPlace(
             sip_port=asterisk_port,
@@ -131,6 +133,20 @@ async def open_bed(
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(kamailio.stop)
                     nursery.start_soon(asterisk.stop)
+
+
+@contextmanager
+def _short_name(folder: Path) -> Iterator[Path]:
+    """The same folder, under a short name where its own is too long for a Unix socket in it."""
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(os.fsencode(folder)) <= LONGEST:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="td-") as place:
+        link = Path(place) / "bed"
+        link.symlink_to(folder)
+        yield link
 
 
 def ha1(user: str, password: str, realm: str = REALM) -> str:

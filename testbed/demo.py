@@ -26,7 +26,7 @@ from crm.town import Town, fill
 from node import Node
 from testbed.bed import open_bed
 from testbed.debs import TestbedUnavailable, get_tree
-from testbed.gateway import PushGateway
+from testbed.gateway import PushGateway, open_gateway
 from testbed.processes import open_ports
 from testbed.visitors import Score, Visitors
 
@@ -65,13 +65,12 @@ async def _demonstrate(calls: int | None, every_s: float, progress: Progress) ->
     progress("testbed: Asterisk, Kamailio, SIPp and baresip are unpacked")
     town = _fill(progress)
     demo = Visitors(town, progress)
-    gateway = PushGateway(on_push=demo.on_push)
     async with (
         open_bed(FOLDER / "bed", tree, crm_db=FOLDER / "crm.db") as bed,
+        open_gateway(PushGateway(on_push=demo.on_push)) as push_url,
         trio.open_nursery() as nursery,
     ):
         progress(f"Kamailio at {_address(bed.kamailio_sip)} and Asterisk at {bed.ari_url} are running")
-        push_url: str = await nursery.start(gateway.run)
         ari = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password)
         http = f"127.0.0.1:{bed.ports.take()}"
         await _start_node(nursery, _configure(FOLDER, ari, push_url, http), demo)
@@ -122,11 +121,13 @@ async def _simulate(calls: int | None, every_s: float, progress: Progress) -> Sc
 
     town = _fill(progress)
     demo = Visitors(town, progress)
-    gateway = PushGateway()
     with open_ports() as ports:
-        async with open_simulated() as simulated, trio.open_nursery() as nursery:
+        async with (
+            open_simulated() as simulated,
+            open_gateway(PushGateway()) as push_url,
+            trio.open_nursery() as nursery,
+        ):
             progress(f"a simulated Asterisk is at {simulated.ari_url}: no SIP and no sound")
-            push_url: str = await nursery.start(gateway.run)
             ari = AriConfig(url=simulated.ari_url, user=simulated.user, password=simulated.password)
             await _start_node(nursery, _configure(FOLDER, ari, push_url, f"127.0.0.1:{ports.take()}"), demo)
             progress("the node is attached to it")

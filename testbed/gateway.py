@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import Enum
 from typing import assert_never
 
@@ -192,6 +193,14 @@ class PushGateway:
             if self.on_push is not None:
                 self.on_push(push)
         return _Reply(200, _encode({"results": results}))
+
+
+@asynccontextmanager
+async def open_gateway(gateway: PushGateway) -> AsyncIterator[str]:
+    """Run a gateway until the block is left; its URL."""
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(gateway.run)
+        nursery.cancel_scope.cancel()
 
 
 async def _main(port: int) -> None:

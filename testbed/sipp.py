@@ -212,6 +212,7 @@ def panel_sipp(
     bed: Bed,
     *,
     media: Media = Media.AUDIO,
+    media_port: int = 0,
     give_up_ms: int = 40_000,
     talk_ms: int = 500,
     must_be_answered: bool = True,
@@ -219,7 +220,7 @@ def panel_sipp(
     options: Sequence[str] = ("-m", "1", "-timeout", "120s"),
 ) -> Sipp:
     """A SIPp for panels' calls, for a load too: `options` such as -r and -m; its users are run(rows=(user, password,
-    dialled))."""
+    dialled)). `media_port`: whoever listens there and behind it is its media."""
     refusals = [
         f'<recv response="{code}" optional="true" next="refused" timeout="{give_up_ms}" ontimeout="cancel"/>'
         for code in REFUSALS
@@ -228,7 +229,7 @@ def panel_sipp(
         bed,
         "panel",
         {
-            "SDP": _sdp(media),
+            "SDP": _sdp(media, media_port),
             "GIVE_UP_MS": str(give_up_ms),
             "TALK_MS": str(talk_ms),
             "REFUSALS": "" if must_be_answered else "\n  ".join(refusals),
@@ -246,14 +247,16 @@ async def open_phone(
     talk_ms: int = 60_000,
     refuses_with: int = 0,
     media: Media = Media.AUDIO,
+    media_port: int = 0,
     asleep: bool = False,
     trace: bool = True,
 ) -> AsyncIterator[Sipp]:
     """A phone with these accounts, as long as the block lasts: rings for `ring_ms`, then answers, or refuses with a
     SIP code; hangs up after `talk_ms`. One that is `asleep` doesn't register: `register(bed, accounts, phone.port)`
-    wakes it. What it sent and got is `phone.messages`.
+    wakes it. What it sent and got is `phone.messages`; `media_port` as for a panel.
     """
-    places = {"RING_MS": str(ring_ms), "TALK_MS": str(talk_ms), "CODE": str(refuses_with), "SDP": _sdp(media)}
+    places = {"RING_MS": str(ring_ms), "TALK_MS": str(talk_ms), "CODE": str(refuses_with)}
+    places["SDP"] = _sdp(media, media_port)
     phone = Sipp(bed, "phone_refuses" if refuses_with else "phone", places)
     async with phone.prepare(server=True, trace=trace):
         if not asleep:
@@ -291,5 +294,9 @@ def parse_messages(log: str) -> tuple[SipMessage, ...]:
     return tuple(messages)
 
 
-def _sdp(media: Media) -> str:
-    return (SCENARIOS / media.value).read_text().strip().replace("\n", "\n      ")
+def _sdp(media: Media, port: int = 0) -> str:
+    """`port`: that of the sound, the second behind it of the video; 0: ports where nobody is."""
+    text = (SCENARIOS / media.value).read_text().strip()
+    if port:
+        text = text.replace("[auto_media_port+2]", str(port + 2)).replace("[auto_media_port]", str(port))
+    return text.replace("\n", "\n      ")

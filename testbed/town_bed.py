@@ -261,6 +261,7 @@ async def visiting(
     give_up_ms: int = 20_000,
     talk_ms: int = 300,
     media: Media = Media.AUDIO,
+    media_port: int = 0,
 ) -> AsyncIterator[Visit]:
     """A SIPp panel calls once; leaving the block waits for the end of its call."""
     user = place.panel(panel)
@@ -268,6 +269,7 @@ async def visiting(
     sipp = panel_sipp(
         place.bed,
         media=media,
+        media_port=media_port,
         give_up_ms=give_up_ms,
         talk_ms=talk_ms,
         must_be_answered=False,

@@ -11,11 +11,10 @@ import pytest
 import trio
 
 from crm.records import CallRecord, EntryKind, Outcome
-from testbed.gateway import Mode, PushGateway
+from testbed.gateway import Mode, PushGateway, open_gateway
 from testbed.processes import HOST
 from testbed.sipp import SipMessage, Sipp, open_phone, wait_for
 from testbed.town_bed import RunningNode, TownBed, Visit, copy_database, kinds, moment, open_node, visiting
-from tests.real.test_wake import open_gateway
 
 PANEL, FLAT = "500001", "1"
 PROMPTLY_S = 0.5  # from the panel's INVITE to the phone's, on a machine that does much else

@@ -14,7 +14,9 @@ from attrs import field, frozen
 from actors.talk import REFUSALS
 from config import Ringing
 from crm.records import CallRecord, EntryKind, LegEnd, Outcome
+from testbed.audio import likeness
 from testbed.baresip import open_baresip
+from testbed.prompts import SOUNDS
 from testbed.sipp import open_phone
 from testbed.town_bed import TownBed, Visit, kinds, legs, moment, open_node, visiting
 
@@ -102,6 +104,25 @@ async def test_each_way_of_coming_to_nothing_has_its_record_sound_and_cause(
     final = [message for message in visit.result.got("INVITE") if message.code >= 300][-1]
     assert final.code == case.code
     assert f"Q.850;cause={case.cause}" in final.header("Reason")
+
+
+@pytest.mark.parametrize("language", ["ru", "en"])
+async def test_the_visitor_hears_the_prompt_of_the_outcome_and_no_other(
+    place: TownBed, tmp_path: Path, language: str
+) -> None:
+    async with (
+        open_node(place, tmp_path, call={"language": language}) as running,
+        open_baresip(place.bed, place.panel(PANEL), tone=440, register=False) as panel,
+    ):
+        await panel.dial("3")
+        await panel.wait_event("CALL_CLOSED")
+        assert (await running.call()).outcome is Outcome.BLOCKED
+
+    (recording,) = panel.heard_files()
+    alike = {prompt: likeness(recording, prompt.read_bytes()) for prompt in SOUNDS.glob("*/teledom/*.alaw")}
+    heard = max(alike, key=alike.__getitem__)
+    assert heard == SOUNDS / language / "teledom/blocked.alaw"
+    assert alike[heard] > 0.9
 
 
 async def test_every_outcome_has_a_prompt_and_a_cause_of_its_own() -> None:

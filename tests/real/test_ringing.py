@@ -17,8 +17,10 @@ from crm.records import EntryKind, LegEnd, Outcome
 from crm.store import Store
 from testbed.sipp import Media, open_phone, wait_for
 from testbed.town_bed import TownBed, legs, moment, open_node, visiting
+from testbed.video import VideoEnd
 
 PANEL, FLAT = "500001", "1"
+FRAMES = 40
 
 
 @pytest.fixture
@@ -128,6 +130,32 @@ async def test_h264_of_the_panel_reaches_the_phone_that_answers_and_one_without_
         assert answer.media("video")
         assert "H264" in answer.body
         assert (await running.call()).outcome is Outcome.TALKED
+
+
+async def test_the_panels_video_comes_through_to_the_phone_that_answers(
+    place: TownBed, tmp_path: Path
+) -> None:
+    """The packets themselves: numbered frames that the panel's camera sends once it is answered."""
+    (account,) = place.accounts(PANEL, "2")
+    camera_port, screen_port = place.bed.ports.take(3), place.bed.ports.take(3)
+    camera, screen = VideoEnd(camera_port + 2), VideoEnd(screen_port + 2)
+    async with (
+        open_node(place, tmp_path) as running,
+        open_phone(place.bed, account, media=Media.VIDEO, media_port=screen_port),
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(camera.run)
+        await nursery.start(screen.run)
+        async with visiting(
+            place, PANEL, "2", media=Media.VIDEO, media_port=camera_port, talk_ms=2500
+        ) as visit:
+            await running.noted(EntryKind.BRIDGED)
+            answer = await wait_for(visit.sipp, "INVITE", code=200)
+            await camera.send(int(answer.media("video").split()[1]), FRAMES)
+        nursery.cancel_scope.cancel()
+
+    assert len(screen.received) >= 0.9 * FRAMES
+    assert not camera.received
 
 
 async def test_a_phone_without_video_talks_with_a_panel_that_has_it(place: TownBed, tmp_path: Path) -> None:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
 from crm.records import EntryKind, LegEnd, Outcome
-from testbed.gateway import GatewayPush, PushGateway
+from testbed.gateway import GatewayPush, PushGateway, open_gateway
 from testbed.sipp import open_phone, register, wait_for
 from testbed.town_bed import TownBed, legs, moment, open_node, visiting
 
 PANEL, FLAT = "500002", "42"
-
-
-@asynccontextmanager
-async def open_gateway(gateway: PushGateway) -> AsyncIterator[str]:
-    """Run a push gateway; its URL."""
-    async with trio.open_nursery() as nursery:
-        yield await nursery.start(gateway.run)
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_sleeping_phone_registers_when_its_push_comes_and_rings_within_a_second(

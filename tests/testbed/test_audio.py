@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from testbed.audio import heard, measure, write_tone
+from testbed.audio import from_a_law, heard, likeness, measure, write_tone
+from testbed.prompts import SOUNDS, a_law
 
 
 @pytest.mark.parametrize("frequency", [440.0, 1000.0, 3000.0])
@@ -30,3 +32,15 @@ def test_silence_has_no_pitch(tmp_path: Path) -> None:
 
     assert measure(path).frequency == 0
     assert not heard(path, 440)
+
+
+def test_a_law_is_read_as_it_is_written() -> None:
+    samples = np.linspace(-0.99, 0.99, 1001)
+
+    assert from_a_law(a_law(samples)) == pytest.approx(samples, abs=0.02)
+
+
+def test_a_prompt_is_not_like_a_tone(tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "tone.wav", 440, seconds=3)
+
+    assert likeness(path, (SOUNDS / "en/teledom/blocked.alaw").read_bytes()) < 0.3

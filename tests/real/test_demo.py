@@ -1,0 +1,108 @@
+"""`./run` as a process: it shows calls, counts them, and leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(TOP)}
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "testbed.demo", *arguments],
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of all processes that work in `folder` or below it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def calls_of(folder: Path) -> list[dict[str, object]]:
+    """What `teledom calls` tells of the demo's calls."""
+    done = subprocess.run(
+        [sys.executable, "-m", "teledom", "calls", "--config", "var/demo/config.toml", "--json"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    calls: list[dict[str, object]] = json.loads(done.stdout)
+    return calls
+
+
+def test_it_ends_by_itself_and_every_call_was_bridged_and_heard(tmp_path: Path) -> None:
+    with start(tmp_path, "--calls", "2") as demo:
+        output, errors = demo.communicate(timeout=55)
+
+    assert demo.returncode == 0, output + errors
+    assert output.splitlines()[-1] == "2 calls: 2 bridged"
+    assert output.count("  sound: the panel heard ") == 2
+    assert "did NOT hear" not in output
+    assert [call["outcome"] for call in calls_of(tmp_path)] == ["talked", "talked"]
+    assert processes_of(tmp_path) == []
+
+
+def test_an_interrupt_in_the_midst_of_a_call_ends_everything(tmp_path: Path) -> None:
+    with start(tmp_path) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "answered" in line:
+                break
+        assert processes_of(tmp_path)
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=30)
+
+    assert demo.returncode == 0, errors
+    assert errors == ""
+    assert processes_of(tmp_path) == []
+    assert [call["outcome"] for call in calls_of(tmp_path)] in (["talked"], ["stopped"])
+
+
+def test_where_no_real_asterisk_can_be_had_it_says_what_is_missing_and_what_else_there_is(
+    tmp_path: Path,
+) -> None:
+    with start(tmp_path, "--calls", "1", TELEDOM_CACHE=str(tmp_path / "cache"), PATH="/nowhere") as demo:
+        _, errors = demo.communicate(timeout=30)
+
+    assert demo.returncode == 1
+    assert "apt-get is not there" in errors
+    assert "./run --simulated" in errors
+    assert "[ari] url" in errors
+
+
+@pytest.mark.parametrize("calls", ["0", "-1", "some"])
+def test_a_number_of_calls_that_makes_no_sense_is_refused(tmp_path: Path, calls: str) -> None:
+    with start(tmp_path, "--calls", calls) as demo:
+        demo.communicate(timeout=30)
+
+    assert demo.returncode == 2
+
+
+def test_the_same_node_carries_calls_of_a_simulated_asterisk(tmp_path: Path) -> None:
+    with start(tmp_path, "--simulated", "--calls", "1") as demo:
+        output, errors = demo.communicate(timeout=55)
+
+    assert demo.returncode == 0, output + errors
+    assert output.splitlines()[-1] == "1 calls: 1 bridged"
