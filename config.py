@@ -91,7 +91,7 @@ class PushConfig:
     url: str = text("", rf"({_HTTP_URL})?", "a URL (http or https, without user and password), or nothing,")
     token: str = secret(PUSH_TOKEN, "what the push gateway knows us by")
     deadline_s: float = number(3.0, _S, 0.1, 60)
-    coalesce_ms: float = number(50.0, _MS, 0, 1000)
+    coalesce_ms: float = number(100.0, _MS, 0, 1000)
     connections: int = number(4, "connections", 1, 64)
     batch: int = number(200, "pushes", 1, 10_000)
     queue: int = number(10_000, "pushes", 1, 1_000_000)

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import structlog
 import trio
+from attrs import Factory, frozen
 
 from actors.domophone import DomophoneMessage, Pressed, Talk
 from actors.journal import Journal
@@ -47,6 +48,17 @@ RETRY_S = 1.0
 log = structlog.get_logger("router")
 
 
+@frozen
+class _Look:
+    """A look under way. A snapshot may be older than events that come beside it: what it is compared with are the
+    channels known before it was asked for, less those that have left since.
+    """
+
+    confirmed: frozenset[str]  # legs that Asterisk has had
+    arrived: frozenset[str]  # panels' channels in TdCall
+    left: set[str] = Factory(set)  # channels that have left their application since
+
+
 class Router:
     """The actor. `on_event` and `on_attached` are called by the sockets' readers, `run` is its own task."""
 
@@ -66,6 +78,7 @@ class Router:
         self._arrived: set[str] = set()  # channels of panels that stand in TdCall, as far as we were told
         self._unowned: set[str] = set()  # of those, what the last look found nobody to carry
         self._look = trio.Event()
+        self._under_way: _Look | None = None
         self._looked = False  # since the start of this node
 
     # --- the readers' side -----------------------------------------------------------------------------------
@@ -82,6 +95,8 @@ class Router:
                 channel_id = event.channel.id
                 if type(event) is StasisEnd:
                     self._arrived.discard(channel_id)
+                    if self._under_way is not None:
+                        self._under_way.left.add(channel_id)
         leg = self._ari.legs.get(channel_id)
         if leg is None:
             EVENTS.labels("nobody's").inc()
@@ -131,27 +146,29 @@ class Router:
                 self._look = trio.Event()
                 continue
             self._look = trio.Event()
-            confirmed = {channel_id for channel_id, leg in self._ari.legs.items() if leg.confirmed}
+            confirmed = frozenset(channel_id for channel_id, leg in self._ari.legs.items() if leg.confirmed)
+            look = self._under_way = _Look(confirmed, frozenset(self._arrived))
             try:
-                snapshot = await self._ari.control.snapshot()
-                await self._reconcile(snapshot, confirmed)
+                await self._reconcile(await self._ari.control.snapshot(), look)
             except AriError as error:
                 log.warning("could not look at what Asterisk has; will try again", error=str(error))
                 await trio.sleep(RETRY_S)
                 self._look.set()
+            finally:
+                self._under_way = None
 
-    async def _reconcile(self, snapshot: Snapshot, confirmed: set[str]) -> None:
+    async def _reconcile(self, snapshot: Snapshot, look: _Look) -> None:
         there = {channel.id: channel for channel in snapshot.channels}
-        self._tell_legs(there, confirmed)
+        self._tell_legs(there, look.confirmed)
         await self._subscribe(snapshot, there)
-        carried, kept = self._carry_on(snapshot, there)
+        carried, kept = self._carry_on(snapshot, there, look.left)
         self._give_back(snapshot, kept)
-        self._arrived &= there.keys()
+        self._arrived -= look.arrived - there.keys()
         if not self._looked:
             self._looked = True
             self._close_lost(carried)
 
-    def _tell_legs(self, there: dict[str, Channel], confirmed: set[str]) -> None:
+    def _tell_legs(self, there: dict[str, Channel], confirmed: frozenset[str]) -> None:
         """What events would have said: who is gone, who rings, who has answered."""
         for channel_id, leg in list(self._ari.legs.items()):
             channel = there.get(channel_id)
@@ -173,7 +190,9 @@ class Router:
                     "a channel went while its events were asked for", channel=channel_id, error=str(error)
                 )
 
-    def _carry_on(self, snapshot: Snapshot, there: dict[str, Channel]) -> tuple[set[str], set[str]]:
+    def _carry_on(
+        self, snapshot: Snapshot, there: dict[str, Channel], left: set[str]
+    ) -> tuple[set[str], set[str]]:
         """Panels' calls that nobody carries: to their panels. The ids of their calls, and of what they take over."""
         bridges = {bridge.id: bridge for bridge in snapshot.bridges}
         unfinished = {} if self._looked else {r.call_id: r for r in self._journal.unfinished()}
@@ -181,7 +200,7 @@ class Router:
         kept: set[str] = set()
         unowned: set[str] = set()
         for channel in there.values():
-            if channel.id.startswith("td-") or channel.id in self._ari.legs:
+            if channel.id.startswith("td-") or channel.id in self._ari.legs or channel.id in left:
                 continue
             application, *arguments = channel.dialplan.app_data.split(",")
             if channel.dialplan.app_name != "Stasis" or application != VISITORS:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 SPOOL_ERRORS = (sqlite3.Error, OSError)
 
@@ -41,7 +44,9 @@ CREATE TABLE IF NOT EXISTS spool (call TEXT PRIMARY KEY, state TEXT NOT NULL, re
 CREATE INDEX IF NOT EXISTS spool_closed ON spool (state) WHERE state = 'closed';
 """
 _REPLACE = " ON CONFLICT (call) DO UPDATE SET state = excluded.state, record = excluded.record"
-_AT_ONCE = 64  # rows a statement: each one gives up the interpreter's lock and must win it back
+# Rows in one statement, as many as there are: each statement gives up the interpreter's lock and must win it back. Only
+# these numbers of them, as SQLite keeps every text that it has been given.
+_AT_ONCE = (64, 16, 4, 1)
 
 
 class Spool:
@@ -88,11 +93,9 @@ class Spool:
         db = self._opened()
         db.execute("BEGIN IMMEDIATE")
         try:
-            for start in range(0, len(gone), _AT_ONCE):
-                calls = gone[start : start + _AT_ONCE]
+            for calls in _portions(gone):
                 db.execute(f"DELETE FROM spool WHERE call IN ({','.join('?' * len(calls))})", calls)
-            for start in range(0, len(rows), _AT_ONCE):
-                some = rows[start : start + _AT_ONCE]
+            for some in _portions(rows):
                 places = ",".join(["(?,?,?)"] * len(some))
                 db.execute(f"INSERT INTO spool VALUES {places}{_REPLACE}", [*chain.from_iterable(some)])
             db.execute("COMMIT")
@@ -117,3 +120,12 @@ class Spool:
             self.open()
         assert self._db is not None
         return self._db
+
+
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """All items, in their order, cut into portions of the sizes in `_AT_ONCE`."""
+    start = 0
+    for size in _AT_ONCE:
+        while len(items) - start >= size:
+            yield items[start : start + size]
+            start += size

@@ -251,7 +251,7 @@ class VisitorCall:
                         case (Leg(), StasisEnd() | ChannelDestroyed()):
                             self._ended_by = "panel"
                             return Outcome.GAVE_UP
-                        case (Leg(), Refused(status=status) as refused) if status != 404:
+                        case (Leg(), Refused() as refused):
                             log.warning("Asterisk refused", call=self._record.call_id, what=str(refused))
         self._ended_by = "limit"
         return Outcome.RING_TIMEOUT

@@ -183,10 +183,15 @@ class Leg:
         request = Request("POST", f"{self._path}/{action}", query, once=once)
 
         def settle(reply: Reply) -> None:
-            if not 200 <= reply.status_code < 300 and self.state is not LegState.GONE:
-                self.deliver(
-                    self, Refused(str(request), reply.status_code, reply.message_body or reply.reason_phrase)
-                )
+            if 200 <= reply.status_code < 300 or self.state is LegState.GONE:
+                return
+            reason = reply.message_body or reply.reason_phrase
+            if (
+                reply.status_code == 404
+            ):  # its end came before this leg was there to be told, or is on its way
+                self.on_event(ChannelDestroyed(Channel(self.id), 0, reason))
+            else:
+                self.deliver(self, Refused(str(request), reply.status_code, reason))
 
         self.lane.post(request, settle)
 

@@ -319,6 +319,18 @@ async def test_request_that_raced_a_hangup_is_a_hangup(
             nursery.cancel_scope.cancel()
 
 
+async def test_a_panel_whose_channel_is_not_there_any_more_has_hung_up(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    stage = Stage(tmp_path, Lookup(PANEL, FLAT), CallConfig())
+    stage.paper.status = {"ring": 404}
+    with stage.paper.open():
+        await stage.run()
+
+    assert stage.record.outcome is Outcome.GAVE_UP
+    assert not stage.paper.asked("POST", "channels/td-")
+
+
 async def test_replaced_call_is_written_down_as_replaced(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
