@@ -10,9 +10,11 @@ import argparse
 import contextlib
 import fcntl
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -25,7 +27,7 @@ from crm.store import Store, upgrade
 from crm.town import Town, fill
 from node import Node
 from testbed.bed import open_bed
-from testbed.debs import TestbedUnavailable, get_tree
+from testbed.debs import TestbedUnavailable, Tree, get_tree
 from testbed.gateway import PushGateway, open_gateway
 from testbed.processes import open_ports
 from testbed.visitors import Score, Visitors
@@ -60,8 +62,7 @@ def _configure(folder: Path, ari: AriConfig, push_url: str, http: str) -> Config
     return config
 
 
-async def _demonstrate(calls: int | None, every_s: float, progress: Progress) -> Score:
-    tree = get_tree()
+async def _demonstrate(tree: Tree, calls: int | None, every_s: float, progress: Progress) -> Score:
     progress("testbed: Asterisk, Kamailio, SIPp and baresip are unpacked")
     town = _fill(progress)
     demo = Visitors(town, progress)
@@ -164,14 +165,20 @@ def _alone() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _quiet_interrupt() -> Iterator[list[bool]]:
-    """Ctrl-C ends everything in order, and is no error."""
-    interrupted: list[bool] = []
-    try:
-        yield interrupted
-    except* KeyboardInterrupt:
-        interrupted.append(True)
+async def _until_interrupted(work: Callable[[], Awaitable[Score]]) -> Score | None:
+    """Do the work, or end it in its order at Ctrl-C or SIGTERM: then None."""
+    score: Score | None = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            score = await work()
+            nursery.cancel_scope.cancel()
+    return score
 
 
 def main() -> int:
@@ -188,12 +195,14 @@ def main() -> int:
     args = parser.parse_args()
     if args.calls is not None and args.calls < 1:
         parser.error("--calls takes a number from 1")
-    progress = Progress()
-    score = Score()
-    work = _simulate if args.simulated else _demonstrate
-    with _alone(), _quiet_interrupt() as interrupted:
+    every_s = args.every if args.calls is None else 0.5
+    with _alone():
         try:
-            score = trio.run(work, args.calls, args.every if args.calls is None else 0.5, progress)
+            start = _simulate if args.simulated else partial(_demonstrate, get_tree())
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # but for who waits for it: a second one changes nothing
+            score = trio.run(_until_interrupted, partial(start, args.calls, every_s, Progress()))
         except TestbedUnavailable as error:
             print(
                 f"./run: {error}\n"
@@ -203,7 +212,7 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-    if interrupted:
+    if score is None:
         print("\nstopped; look calls up with: ./teledom calls --config var/demo/config.toml")
         return 0
     print(f"\nlook calls up with: ./teledom calls --config {FOLDER}/config.toml")

@@ -197,10 +197,18 @@ class PushGateway:
 
 @asynccontextmanager
 async def open_gateway(gateway: PushGateway) -> AsyncIterator[str]:
-    """Run a gateway until the block is left; its URL."""
+    """Run a gateway until the block is left; its URL. A cancellation from above ends who is in the block first."""
+    life = trio.CancelScope(shield=True)
+
+    async def live(*, task_status: trio.TaskStatus[str]) -> None:
+        with life:
+            await gateway.run(task_status=task_status)
+
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(gateway.run)
-        nursery.cancel_scope.cancel()
+        try:
+            yield await nursery.start(live)
+        finally:
+            life.cancel()
 
 
 async def _main(port: int) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,14 +65,19 @@ def test_it_ends_by_itself_and_every_call_was_bridged_and_heard(tmp_path: Path) 
     assert processes_of(tmp_path) == []
 
 
-def test_an_interrupt_in_the_midst_of_a_call_ends_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_an_interrupt_in_the_midst_of_a_call_ends_everything(
+    tmp_path: Path, signals: list[signal.Signals]
+) -> None:
     with start(tmp_path) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if "answered" in line:
                 break
         assert processes_of(tmp_path)
-        demo.send_signal(signal.SIGINT)
+        for number in signals:
+            demo.send_signal(number)
+            time.sleep(0.1)
         _, errors = demo.communicate(timeout=30)
 
     assert demo.returncode == 0, errors
