@@ -27,6 +27,7 @@ from metrics import CALLS, RING_SECONDS, TALK_SECONDS
 from restarts import divide
 from telephony.ari.channels import Bridge, Leg, LegEvent, Refused
 from telephony.ari.client import Ari
+from telephony.ari.errors import RequestFailed
 from telephony.ari.events import (
     ChannelDestroyed,
     StasisEnd,
@@ -151,7 +152,7 @@ class VisitorCall:
                 refusal = Outcome.UNKNOWN_FLAT
             case Lookup(flat=FlatInfo(blocks=blocks)) if blocks:
                 refusal = Outcome.BLOCKED
-            case Lookup(panel=PanelInfo() as info, flat=FlatInfo(auto_open=True)):
+            case Lookup(panel=PanelInfo() as info, flat=FlatInfo(auto_open=True)) if info.door_digits:
                 return await self._open_by_itself(panel, info)
             case Lookup(flat=FlatInfo(accounts=())):
                 refusal = Outcome.NO_ACCOUNTS
@@ -300,11 +301,20 @@ class VisitorCall:
         digit = info.door_digits[:1]
         self._hush(panel)
         panel.answer()
-        panel.send_dtmf(digit)
+        try:
+            await panel.send_dtmf(digit)
+        except RequestFailed as error:
+            if error.status == 404:
+                self._ended_by = "panel"
+                return Outcome.GAVE_UP
+            log.error("a door could not be opened", call=self._record.call_id, why=str(error))
+            self._ended_by = "Asterisk"
+            return Outcome.FAILED
         self._panel_record.answered_at = self._record.door_at = time.time()
         self._log.note(EntryKind.DOOR, digit=digit, by="auto-open")
         with trio.move_on_after(DOOR_S):
-            await self._until_gone(panel)
+            while not panel.gone:
+                await self._mailbox.receive_all()
         return Outcome.AUTO_OPENED
 
     async def _refuse(self, panel: Leg, outcome: Outcome) -> Outcome:
@@ -314,10 +324,6 @@ class VisitorCall:
         await say_why(self._mailbox, self._log, panel, refusal, self._world.config.language)
         panel.drop(refusal.cause)
         return outcome
-
-    async def _until_gone(self, panel: Leg) -> None:
-        while not panel.gone:
-            await self._mailbox.receive_all()
 
 
 def _panel_end(panel: Leg, outcome: Outcome) -> LegEnd:

@@ -38,7 +38,7 @@ from testbed.debs import TestbedUnavailable
 from testbed.processes import HOST, Child, Ports, ProcessFailed, open_ports
 
 TOP = Path(__file__).resolve().parent.parent
-LEAK_FROM = 500  # calls after which memory should grow no more
+LEAK_FROM = 500  # finished calls after which memory should grow no more
 
 
 @frozen
@@ -54,16 +54,16 @@ class Window:
 
 @define
 class Memory:
-    """The node's memory when `LEAK_FROM` calls were made; before that, and in shorter runs, the latest."""
+    """The node's memory when `LEAK_FROM` calls were over; before that, and in shorter runs, the latest."""
 
     pid: int
     early_mb: float = 0.0
     settled: bool = False
 
-    async def watch(self, made: Callable[[], int]) -> None:
+    async def watch(self, over: Callable[[], int]) -> None:
         while not self.settled:
             self.early_mb = rss_mb(self.pid)
-            self.settled = made() >= LEAK_FROM
+            self.settled = over() >= LEAK_FROM
             await trio.sleep(0.25)
 
 
@@ -126,7 +126,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> tuple[Window, RealL
         memory = Memory(node.pid)
         before = cpu_ms(node.pid), cpu_ms(load.asterisk_pid), trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(memory.watch, lambda: args.warm_up + load.made())
+            nursery.start_soon(memory.watch, lambda: args.warm_up + load.over())
             await load.run(args.calls, args.rate)
             nursery.cancel_scope.cancel()
         await trio.sleep(0.5)  # what the journal still has to save belongs to these calls

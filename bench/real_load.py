@@ -33,6 +33,7 @@ class RealLoad:
 
     bed: Bed
     flats: list[BenchFlat]
+    answer_s: float
     talk_s: float
     answering: Sipp
     ringing: Sipp
@@ -57,10 +58,10 @@ class RealLoad:
     def asterisk_pid(self) -> int:
         return self.bed.asterisk.pid
 
-    def made(self) -> int:
-        """Calls of this run so far, by the clock: SIPp keeps to its rate."""
+    def over(self) -> int:
+        """Calls of this run that are over, by the clock: SIPp keeps to its rate, and phones to their times."""
         began, rate, calls = self._run
-        return min(calls, int((trio.current_time() - began) * rate))
+        return min(calls, int((trio.current_time() - began - self.answer_s - self.talk_s) * rate))
 
     async def run(self, calls: int, rate: float) -> None:
         """`calls` presses at `rate`; over when SIPp is."""
@@ -114,7 +115,7 @@ async def open_real(
             for users, phone in ((first, answering), (rest, ringing)):
                 for start in range(0, len(users), _AT_ONCE):
                     await register(bed, users[start : start + _AT_ONCE], phone.port, expires_s=3600)
-            yield RealLoad(bed, flats, talk_s, answering, ringing)
+            yield RealLoad(bed, flats, answer_s, talk_s, answering, ringing)
 
 
 def _phone(bed: Bed, ring_ms: int, talk_ms: int) -> Sipp:

@@ -40,9 +40,9 @@ class SimulatedLoad:
     ari_password: str = "secret"
     _last: dict[str, Any] = Factory(dict)
 
-    def made(self) -> int:
-        """Calls of this run so far."""
-        return int(self._last.get("calls", 0))
+    def over(self) -> int:
+        """Calls of this run that have gone well and are over."""
+        return int(self._last.get("ok", 0))
 
     async def run(self, calls: int, rate: float) -> None:
         control = self.ari_url.removesuffix("/ari") + "/sim"

@@ -163,9 +163,10 @@ class Leg:
         """End a playback before its end; what was asked of the channel behind it goes on then."""
         self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), _ignore)
 
-    def send_dtmf(self, digits: str) -> None:
-        """Send digits to the far end."""
-        self._post("dtmf", {"dtmf": digits, "duration": "160", "between": "120"}, once=True)
+    async def send_dtmf(self, digits: str) -> None:
+        """Send digits to the far end, and wait until Asterisk has taken them. Raises RequestFailed."""
+        query = {"dtmf": digits, "duration": "160", "between": "120"}
+        await self.lane.ask(Request("POST", f"{self._path}/dtmf", query, once=True))
 
     def leave(self) -> None:
         """Hand the channel back to the dialplan, behind its Stasis()."""
@@ -179,8 +180,8 @@ class Leg:
         query = {"reason_code": str(reason)} if isinstance(reason, int) else {"reason": reason.value}
         self._ari.post_surely(self.lane, Request("DELETE", self._path, query), _ignore)
 
-    def _post(self, action: str, query: Mapping[str, str] | None = None, *, once: bool = False) -> None:
-        request = Request("POST", f"{self._path}/{action}", query, once=once)
+    def _post(self, action: str, query: Mapping[str, str] | None = None) -> None:
+        request = Request("POST", f"{self._path}/{action}", query)
 
         def settle(reply: Reply) -> None:
             if 200 <= reply.status_code < 300 or self.state is LegState.GONE:

@@ -272,6 +272,27 @@ async def test_auto_open_sends_the_panels_own_digit_and_rings_nobody(
     assert stage.record.door_at is not None
 
 
+@pytest.mark.parametrize(("status", "outcome"), [(404, Outcome.GAVE_UP), (409, Outcome.FAILED)])
+async def test_a_door_that_was_not_opened_is_not_said_to_be(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, status: int, outcome: Outcome
+) -> None:
+    stage = Stage(tmp_path, Lookup(PANEL, attrs.evolve(FLAT, auto_open=True)), CallConfig())
+    stage.paper.status = {"/dtmf": status}
+    with stage.paper.open():
+        await stage.run()
+    assert stage.record.outcome is outcome
+    assert stage.record.door_at is None
+    assert EntryKind.DOOR not in stage.kinds()
+
+
+async def test_a_panel_without_a_digit_for_its_door_rings_the_flat(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    lookup = Lookup(attrs.evolve(PANEL, door_digits=""), attrs.evolve(FLAT, auto_open=True))
+    async with call(tmp_path, lookup) as stage:
+        assert len(stage.paper.asked("POST", "channels/td-")) == 2
+
+
 async def test_blocks_win_over_auto_open(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     flat = attrs.evolve(FLAT, auto_open=True, blocks=("debt",))
     async with call(tmp_path, Lookup(PANEL, flat)) as stage:
