@@ -74,6 +74,12 @@ class Line:
     async def ask(self, method: str, uri: str, body: Json | None = None, **query: str) -> Reply:
         return await self.reply(await self.send(method, uri, body, **query))
 
+    async def gone(self, method: str, uri: str, seconds: float = 3.0) -> None:
+        """Until this is answered with 404: a real Asterisk says that a thing has ended a moment before it forgets it."""
+        with trio.fail_after(seconds):
+            while (await self.ask(method, uri)).status != 404:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
     async def wait(self, matches: Callable[[Json], bool], seconds: float = 3.0) -> Json:
         """The first message that matches, of those that came and those to come."""
         place = 0

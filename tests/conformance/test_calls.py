@@ -94,9 +94,7 @@ async def test_panels_call_that_is_deleted_ends_with_the_reasons_sip_code(side: 
             with trio.fail_after(3):
                 await panel.wait(PanelState.ENDED)
             assert panel.code == code
-            with trio.fail_after(2):  # its BYE or final answer is sent before it is taken off the list
-                while (await line.ask("GET", f"channels/{channel}")).status != 404:  # noqa: ASYNC110
-                    await trio.sleep(0.02)
+            await line.gone("GET", f"channels/{channel}")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +181,7 @@ async def test_two_channels_are_bridged_and_the_phone_hangs_up(side: Side) -> No
         assert (await line.ask("GET", f"channels/{channel}")).body["state"] == "Up"
         assert (await line.ask("DELETE", "bridges/cb")).status == 204
         await line.event("ChannelLeftBridge", channel)
-        assert (await line.ask("DELETE", "bridges/cb")).status == 404
+        await line.gone("DELETE", "bridges/cb")
 
 
 async def test_bridge_refuses_what_is_missing(side: Side) -> None:
@@ -275,9 +273,7 @@ async def test_playback_can_be_stopped(side: Side) -> None:
         await line.event("PlaybackStarted")
         assert (await line.ask("DELETE", "playbacks/pb2")).status == 204
         await line.event("PlaybackFinished")
-        with trio.fail_after(3):  # a real one says that it has finished a moment before it forgets it
-            while (await line.ask("DELETE", "playbacks/pb2")).status != 404:  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await line.gone("DELETE", "playbacks/pb2")
 
 
 async def test_variable_is_set_read_and_missed(side: Side) -> None:
