@@ -210,7 +210,8 @@ class Lane:
                                 request.method, request.path, params=request.query, json=request.body
                             )
                         except httpx.HTTPError as error:
-                            raise AriAway(f"{request}: {error or type(error).__name__}") from error
+                            what = f"{request} at {client.base_url}"
+                            raise AriAway(f"{what}: {error or type(error).__name__}") from error
                         self.settle(
                             Reply(request_id, response.status_code, response.reason_phrase, response.text)
                         )

@@ -104,8 +104,15 @@ class Socket:
     """One open WebSocket. `messages` belongs to one reader; `send` may be called from anywhere, and never waits."""
 
     def __init__(
-        self, stream: trio.abc.Stream, protocol: ClientProtocol, *, tick: Tick, max_bytes: int
+        self,
+        stream: trio.abc.Stream,
+        protocol: ClientProtocol,
+        *,
+        peer: str,
+        tick: Tick,
+        max_bytes: int,
     ) -> None:
+        self._peer = peer  # for messages
         self._stream = stream
         self._protocol = protocol
         self._tick = tick
@@ -120,7 +127,7 @@ class Socket:
     def send(self, message: bytes) -> None:
         """Queue one text message; AriAway when the connection is gone or does not take what it is sent."""
         if self._closed or self._protocol.state is not State.OPEN:
-            raise AriAway("sending to Asterisk: the WebSocket is closed")
+            raise AriAway(f"sending to {self._peer}: the WebSocket is closed")
         self._protocol.send_text(message)
         self._pump()
 
@@ -142,7 +149,7 @@ class Socket:
             try:
                 data = await self._stream.receive_some(READ_BYTES)
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                raise AriAway(f"reading from Asterisk: the connection broke ({error})") from error
+                raise AriAway(f"reading from {self._peer}: the connection broke ({error})") from error
             now = self._heard_at = trio.current_time()
             if data:
                 self._protocol.receive_data(bytes(data))
@@ -160,12 +167,14 @@ class Socket:
             if batch:
                 yield batch
             if self._closed:
-                raise AriAway("sending to Asterisk: it takes nothing any more; the connection is given up")
+                raise AriAway(
+                    f"sending to {self._peer}: it takes nothing any more; the connection is given up"
+                )
             if not data or self._protocol.state is not State.OPEN:
                 broken = self._protocol.parser_exc
                 if broken is not None and not isinstance(broken, EOFError):
-                    raise BadFrame(f"reading from Asterisk: {broken}") from broken
-                raise AriAway("reading from Asterisk: it closed the connection")
+                    raise BadFrame(f"reading from {self._peer}: {broken}") from broken
+                raise AriAway(f"reading from {self._peer}: Asterisk closed the connection")
             if now - asked_at < QUIET_S:
                 await self._tick.wait()
 
@@ -253,7 +262,7 @@ async def _handshake(
         for name, value in headers.items():
             request.headers[name] = value
         protocol.send_request(request)
-        opened = Socket(stream, protocol, tick=tick, max_bytes=max_bytes)
+        opened = Socket(stream, protocol, peer=_shown(url), tick=tick, max_bytes=max_bytes)
         await stream.send_all(b"".join(protocol.data_to_send()))
         while protocol.state is State.CONNECTING:
             if protocol.handshake_exc is not None:
