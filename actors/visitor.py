@@ -304,7 +304,7 @@ class VisitorCall:
         try:
             await panel.send_dtmf(digit)
         except RequestFailed as error:
-            if error.status == 404:
+            if panel.gone:
                 self._ended_by = "panel"
                 return Outcome.GAVE_UP
             log.error("a door could not be opened", call=self._record.call_id, why=str(error))

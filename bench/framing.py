@@ -107,7 +107,7 @@ def _own(coalesce_s: float) -> Client:
     async def take(port: int, count: int) -> float:
         taken, since, since_count = 0, 0.0, 0
         request = REQUEST.encode()
-        async with open_socket(f"ws://{HOST}:{port}/", {}, tick=Tick(coalesce_s)) as opened:
+        async with open_socket(f"ws://{HOST}:{port}/", {}, peer=HOST, tick=Tick(coalesce_s)) as opened:
             async for batch in opened.messages():
                 for _ in batch:
                     taken += 1

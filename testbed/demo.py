@@ -199,9 +199,8 @@ def main() -> int:
     with _alone():
         try:
             start = _simulate if args.simulated else partial(_demonstrate, get_tree())
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # but for who waits for it: a second one changes nothing
+            # From here on only `_until_interrupted` hears it: a second Ctrl-C, while all is ending, changes nothing.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             score = trio.run(_until_interrupted, partial(start, args.calls, every_s, Progress()))
         except TestbedUnavailable as error:
             print(

@@ -195,12 +195,19 @@ async def open_node(
     database = folder / "node.db"
     if not database.exists():
         copy_database(place.database, database, changes)
-    running = RunningNode(Node(configure(place, folder, **settings)), database)
+    async with run_node(configure(place, folder, **settings), database) as running:
+        if wait_ready:
+            await running.ready()
+        yield running
+
+
+@asynccontextmanager
+async def run_node(config: Config, database: Path) -> AsyncIterator[RunningNode]:
+    """Run a node with these settings, whose CRM is `database`, until the block is left."""
+    running = RunningNode(Node(config), database)
     running.node.journal.listen(lambda record, entry: running.entries.append((record, entry)))
     async with trio.open_nursery() as nursery:
         await nursery.start(running.node.run)
-        if wait_ready:
-            await running.ready()
         yield running
         nursery.cancel_scope.cancel()
 

@@ -17,6 +17,7 @@ import trio
 from attrs import frozen
 
 from telephony.ari.client import Ari
+from telephony.ari.errors import RequestFailed
 from telephony.ari.events import (
     Channel,
     ChannelDestroyed,
@@ -30,6 +31,7 @@ from telephony.ari.events import (
 from telephony.ari.lane import Lane, Request
 
 GONE_S = 2.0
+NOT_THERE = 404
 
 
 class LegState(Enum):
@@ -166,7 +168,12 @@ class Leg:
     async def send_dtmf(self, digits: str) -> None:
         """Send digits to the far end, and wait until Asterisk has taken them. Raises RequestFailed."""
         query = {"dtmf": digits, "duration": "160", "between": "120"}
-        await self.lane.ask(Request("POST", f"{self._path}/dtmf", query, once=True))
+        try:
+            await self.lane.ask(Request("POST", f"{self._path}/dtmf", query, once=True))
+        except RequestFailed as error:
+            if error.status == NOT_THERE:
+                self._is_not_there(error.reason)
+            raise
 
     def leave(self) -> None:
         """Hand the channel back to the dialplan, behind its Stasis()."""
@@ -195,6 +202,10 @@ class Leg:
                 self.deliver(self, Refused(str(request), reply.status_code, reason))
 
         self.lane.post(request, settle)
+
+    def _is_not_there(self, reason: str) -> None:
+        """Asterisk has no such channel: its end came before this leg was there to be told, or is on its way."""
+        self.on_event(ChannelDestroyed(Channel(self.id), 0, reason))
 
     def _on_originated(self, reply: Reply) -> None:
         if 200 <= reply.status_code < 300 or reply.status_code == 409:  # 409: sent again, and there already

@@ -216,6 +216,7 @@ class Ari:
         return open_socket(
             url,
             {"Authorization": f"Basic {token}"},
+            peer=self.config.url,
             tls=self.control.tls,
             tick=tick,
             max_bytes=self.config.max_frame_bytes,

@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import trio
 from attrs import frozen
@@ -214,6 +213,7 @@ async def open_socket(
     url: str,
     headers: Mapping[str, str],
     *,
+    peer: str,
     tls: ssl.SSLContext | None = None,
     tick: Tick | None = None,
     max_bytes: int = 1_048_576,
@@ -221,13 +221,15 @@ async def open_socket(
 ) -> AsyncIterator[Socket]:
     """Connect, shake hands, and give a Socket that is closed on leaving; what it was sent has gone out by then.
 
+    `peer` is what messages call the other end.
+
     Raises AriUnauthorized on 401 or 403, AriAway on anything else that keeps the connection from opening; what the
     body raises comes out in an ExceptionGroup.
     """
     with trio.move_on_after(deadline_s) as patience:
-        opened, stream = await _handshake(url, headers, tls, tick or Tick(0), max_bytes)
+        opened, stream = await _handshake(url, headers, tls, tick or Tick(0), max_bytes, peer)
     if patience.cancelled_caught:
-        raise AriAway(f"connecting to {_shown(url)}: no answer in {deadline_s:g} s")
+        raise AriAway(f"connecting to {peer}: no answer in {deadline_s:g} s")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(opened._write)
         nursery.start_soon(opened._keep_alive)
@@ -241,13 +243,13 @@ async def open_socket(
 
 
 async def _handshake(
-    url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None, tick: Tick, max_bytes: int
+    url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None, tick: Tick, max_bytes: int, peer: str
 ) -> tuple[Socket, trio.abc.Stream]:
     uri = parse_uri(url)
     try:
         tcp = await trio.open_tcp_stream(uri.host, uri.port)
     except OSError as error:
-        raise AriAway(f"connecting to {_shown(url)}: {error}") from error
+        raise AriAway(f"connecting to {peer}: {error}") from error
     stream: trio.abc.Stream = tcp
     try:
         if uri.secure:
@@ -262,7 +264,7 @@ async def _handshake(
         for name, value in headers.items():
             request.headers[name] = value
         protocol.send_request(request)
-        opened = Socket(stream, protocol, peer=_shown(url), tick=tick, max_bytes=max_bytes)
+        opened = Socket(stream, protocol, peer=peer, tick=tick, max_bytes=max_bytes)
         await stream.send_all(b"".join(protocol.data_to_send()))
         while protocol.state is State.CONNECTING:
             if protocol.handshake_exc is not None:
@@ -273,7 +275,7 @@ async def _handshake(
             else:
                 protocol.receive_eof()
                 if protocol.handshake_exc is None:
-                    raise AriAway(f"connecting to {_shown(url)}: Asterisk closed the connection")
+                    raise AriAway(f"connecting to {peer}: Asterisk closed the connection")
         leftover = [event for event in protocol.events_received() if not isinstance(event, Response)]
         if protocol.handshake_exc is not None:
             raise protocol.handshake_exc
@@ -286,12 +288,7 @@ async def _handshake(
             await trio.aclose_forcefully(stream)
         match error:
             case InvalidStatus(response=Response(status_code=401 | 403)):
-                raise AriUnauthorized(f"connecting to {_shown(url)}: {error}") from error
+                raise AriUnauthorized(f"connecting to {peer}: {error}") from error
             case WebSocketException() | OSError() | trio.BrokenResourceError() | ssl.SSLError():
-                raise AriAway(f"connecting to {_shown(url)}: {error.__cause__ or error}") from error
+                raise AriAway(f"connecting to {peer}: {error.__cause__ or error}") from error
         raise
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

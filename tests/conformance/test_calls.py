@@ -94,7 +94,7 @@ async def test_panels_call_that_is_deleted_ends_with_the_reasons_sip_code(side: 
             with trio.fail_after(3):
                 await panel.wait(PanelState.ENDED)
             assert panel.code == code
-            await line.gone("GET", f"channels/{channel}")
+            await line.gone("GET", f"channels/{channel}", seconds=2)
 
 
 @pytest.mark.parametrize(

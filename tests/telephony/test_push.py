@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from config import PushConfig
 from telephony.push.interface import NoPush, Push, PushKind, PushResult
 from telephony.push.webhook import Webhook
-from testbed.gateway import GatewayPush, Mode, PushGateway
+from testbed.gateway import GatewayPush, Mode, PushGateway, open_gateway
 
 FAST = PushConfig(coalesce_ms=5.0, deadline_s=0.5)
 
@@ -62,8 +62,7 @@ async def pushing(
     gateway: PushGateway, config: PushConfig = FAST, *, started: bool = True
 ) -> AsyncIterator[tuple[Webhook, trio.Nursery]]:
     """A provider that posts to `gateway`; not yet running with `started=False`."""
-    async with trio.open_nursery() as nursery:
-        url = await nursery.start(gateway.run)
+    async with open_gateway(gateway) as url, trio.open_nursery() as nursery:
         provider = Webhook(evolve(config, url=url))
         if started:
             await nursery.start(provider.run)
@@ -358,14 +357,11 @@ async def test_a_gateway_lets_a_callback_act_on_each_push() -> None:
 
 
 async def test_the_gateway_says_what_is_wrong_with_a_post_of_another_kind() -> None:
-    async with trio.open_nursery() as nursery:
-        url = await nursery.start(PushGateway().run)
-        async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(url)).status_code == 404
-            answer = await client.post(url, json={"pushes": []})
-        assert answer.status_code == 400
-        assert "sent_at" in answer.text
-        nursery.cancel_scope.cancel()
+    async with open_gateway(PushGateway()) as url, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url)).status_code == 404
+        answer = await client.post(url, json={"pushes": []})
+    assert answer.status_code == 400
+    assert "sent_at" in answer.text
 
 
 async def test_a_node_without_a_gateway_answers_at_once() -> None:
