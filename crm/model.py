@@ -1,9 +1,10 @@
-"""The tables of the CRM: cities, houses, flats, people's accounts and phones, panels, and finished calls.
+"""The tables of the CRM: cities, houses, flats, people's accounts and phones, panels, numbers lent for 112, and
+finished calls.
 
 One model for SQLite and PostgreSQL. Whoever changes it adds a revision under `migrations/` and sets `SCHEMA`
 to it; a test compares the two. Times are UTC, in seconds since the epoch. A house's and a city's FIAS id is a
 GUID where there is one; the own `id` is what everything hangs on, as new houses have none. The view
-`sip_credentials` (username, domain, ha1, kind), made by the first revision, is what Kamailio's auth_db reads.
+`sip_credentials` (username, domain, ha1, kind; of a panel also its `city`, by FIAS, and what it dials for `sos`) is what Kamailio's auth_db reads.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from config import Ringing
 from crm.records import LegEnd, Outcome
+from crm.sos import Why
 
-SCHEMA = "0001"  # the newest revision under migrations/versions
+SCHEMA = "0002"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):
@@ -77,7 +79,7 @@ def _enum(of: type[Enum]) -> sa.Enum:
 _BY_BYTES = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
-_ENUMS: tuple[type[Enum], ...] = (BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome)
+_ENUMS: tuple[type[Enum], ...] = (BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome, Why)
 _COLUMN_TYPES: dict[Any, sa.types.TypeEngine[Any]] = {
     str: sa.String(255),
     float: sa.Double(),
@@ -223,7 +225,11 @@ class PhoneFlat(Base):
 
 
 class Domophone(Base):
-    """A panel: `door_dtmf` the digits of which each opens its door, `ringing` None: as config.toml says."""
+    """A panel: `door_dtmf` the digits of which each opens its door, `ringing` None: as config.toml says.
+
+    `floor` and `place` ("у лифта") tell 112 where at the entrance it is; with a `sos_number` of its own it is lent none.
+    `sos_dials` is what it dials for 112 beside "SOS"; None: 112, unless that is a flat behind it.
+    """
 
     __tablename__ = "domophones"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -237,6 +243,10 @@ class Domophone(Base):
     dialling: Mapped[Dialling] = mapped_column(default=Dialling.FLAT)
     ringing: Mapped[Ringing | None]
     active: Mapped[bool] = mapped_column(default=True)
+    floor: Mapped[int | None]
+    place: Mapped[str] = mapped_column(sa.String(64), default="")
+    sos_number: Mapped[str | None] = mapped_column(sa.String(32), unique=True)
+    sos_dials: Mapped[str | None] = mapped_column(sa.String(32))
 
 
 class DomophoneEntrance(Base):
@@ -272,6 +282,8 @@ class Call(Base):
     door_at: Mapped[float | None]
     ended_at: Mapped[float | None]
     outcome: Mapped[Outcome | None]
+    number: Mapped[str] = mapped_column(sa.String(32), default="")
+    recording: Mapped[str] = mapped_column(default="")
     entries: Mapped[str] = mapped_column(sa.Text)
 
 
@@ -293,6 +305,69 @@ class Leg(Base):
     end: Mapped[LegEnd | None]
     cause: Mapped[int | None]
     sip_code: Mapped[int | None]
+
+
+class SosNumber(Base):
+    """A number of a city's pool, lent to panels for their 112 calls. `fias` is the city's, "" for the default dispatch.
+
+    `status` 1: lent, since `event_time`, to `domophone` (its MAC); 0: free, and both are empty. `lease` is its last.
+    """
+
+    __tablename__ = "sos_numbers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fias: Mapped[str] = mapped_column(sa.String(36), index=True)
+    number: Mapped[str] = mapped_column(sa.String(32), unique=True)
+    status: Mapped[int] = mapped_column(default=0)
+    event_time: Mapped[float | None]
+    domophone: Mapped[str | None] = mapped_column(sa.String(12))
+    lease: Mapped[str | None] = mapped_column(sa.String(64))
+
+
+class SosPool(Base):
+    """Counts the changes of a city's pool: a node that has seen an older count looks again before it lends."""
+
+    __tablename__ = "sos_pools"
+    fias: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    version: Mapped[int] = mapped_column(default=0)
+
+
+class SosLease(Base):
+    """A number lent to a panel, for a call: the history (sos.Lease). It outlives the panel and the number."""
+
+    __tablename__ = "sos_leases"
+    __table_args__ = (
+        sa.Index(None, "number", "started_at"),
+        sa.Index(None, "panel", "started_at"),
+        sa.Index(None, "fias", "started_at"),
+    )
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    fias: Mapped[str] = mapped_column(sa.String(36))
+    number: Mapped[str] = mapped_column(sa.String(32))
+    panel: Mapped[str] = mapped_column(sa.Text)
+    domophone: Mapped[str] = mapped_column(sa.String(12))
+    call_id: Mapped[str] = mapped_column(sa.String(64))
+    node: Mapped[str] = mapped_column(sa.String(64))
+    why: Mapped[Why]
+    started_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    held_until: Mapped[float | None]
+
+
+class SosTest(Base):
+    """A test call of a panel's 112: asked for (or planned) for `due_at`, made by a node, with what came of it."""
+
+    __tablename__ = "sos_tests"
+    __table_args__ = (sa.Index(None, "panel", "due_at"), sa.Index(None, "started_at", "due_at"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    panel: Mapped[str] = mapped_column(sa.String(64))
+    by_hand: Mapped[bool]
+    due_at: Mapped[float]
+    node: Mapped[str] = mapped_column(sa.String(64), default="")
+    started_at: Mapped[float | None]
+    ended_at: Mapped[float | None]
+    passed: Mapped[bool | None]
+    result: Mapped[str] = mapped_column(sa.Text, default="")
+    call_id: Mapped[str] = mapped_column(sa.String(64), default="")
 
 
 def table(of: type[Base]) -> sa.Table:

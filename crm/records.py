@@ -114,4 +114,6 @@ class CallRecord:
     ended_at: float | None = None
     outcome: Outcome | None = None
     legs: list[LegRecord] = Factory(list)
+    number: str = ""  # of a 112 call: the one that its panel was lent
+    recording: str = ""  # a file, under Asterisk's spool folder of recordings
     entries: list[Entry] = Factory(list)
