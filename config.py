@@ -16,12 +16,14 @@ from pathlib import Path
 import attrs
 from attrs import frozen
 
-from settings import ConfigError, Reader, choice, number, secret, text
+from settings import ConfigError, Reader, choice, number, secret, text, texts
 
 __all__ = ["Config", "ConfigError", "load"]
 
 ARI_PASSWORD = "TELEDOM_ARI_PASSWORD"
 PUSH_TOKEN = "TELEDOM_PUSH_TOKEN"
+DUTY_TOKEN = "TELEDOM_DUTY_TOKEN"
+DEFAULT = "default"  # the dispatch that is called where no other is known, or none can be reached
 
 
 class Ringing(Enum):
@@ -39,8 +41,17 @@ class AriTransport(Enum):
     HTTP = "http"
 
 
+class Strangers(Enum):
+    """Where a call to a lent number goes that comes from no number of the dispatch."""
+
+    DUTY = "duty"
+    PANEL = "panel"
+
+
 _S, _MS = "seconds", "milliseconds"
 _HTTP_URL = r"https?://[^/\s@]+(/[^\s@]*)?"
+_GUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NUMBER = r"\+?[0-9]{1,20}"
 _ADDRESS = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 
 
@@ -98,6 +109,48 @@ class PushConfig:
 
 
 @frozen(kw_only=True)
+class SosConfig:
+    hold_s: float = number(1800.0, _S, 60, 86_400)
+    keep_s: float = number(10_800.0, _S, 60, 604_800)
+    low_numbers: int = number(2, "numbers", 0, 10_000)
+    commit_ms: int = number(300, _MS, 10, 5_000)
+    trunk_s: float = number(4.0, _S, 1, 30)
+    trunk_again_s: float = number(60.0, _S, 1, 3600)
+    ring_s: float = number(120.0, _S, 10, 600)
+    rounds: int = number(5, "times", 1, 100)
+    pause_s: float = number(3.0, _S, 0, 60)
+    talk_s: float = number(3600.0, _S, 60, 86_400)
+    call_back_ring_s: float = number(75.0, _S, 60, 300)
+    strangers: Strangers = Strangers.DUTY
+    refresh_s: float = number(300.0, _S, 1, 86_400)
+    test_days: int = number(3, "days", 0, 365)
+    tests_at_once: int = number(2, "calls", 1, 100)
+    recordings: str = text("/var/spool/asterisk/monitor", r"/.*", "a folder, from / on")
+
+
+@frozen(kw_only=True)
+class DispatchConfig:
+    fias: str = text("", rf"({_GUID})?", "a FIAS id (a GUID), or nothing,")
+    trunks: tuple[str, ...] = texts(r"[\w.-]+", "endpoints of pjsip.conf")
+    plain_trunks: tuple[str, ...] = texts(r"[\w.-]+", "endpoints of pjsip.conf")
+    number: str = text("112", rf"{_NUMBER}", "a telephone number")
+    test_number: str = text("", rf"({_NUMBER})?", "a telephone number, or nothing,")
+    callers: tuple[str, ...] = texts(_NUMBER, "telephone numbers")
+    reserve: tuple[str, ...] = texts(_NUMBER, "telephone numbers")
+
+
+@frozen(kw_only=True)
+class DutyConfig:
+    account: str = text(
+        "", r"([\w.-]{1,64}@[A-Za-z0-9.-]{1,253})?", 'a SIP account like "duty@teledom", or nothing,'
+    )
+    url: str = text("", rf"({_HTTP_URL})?", "a URL (http or https, without user and password), or nothing,")
+    token: str = secret(DUTY_TOKEN, "what the duty desk's webhook knows us by")
+    deadline_s: float = number(3.0, _S, 0.1, 60)
+    retry_s: float = number(600.0, _S, 0, 86_400)
+
+
+@frozen(kw_only=True)
 class CrmConfig:
     url: str = text(
         "sqlite:///var/crm.db",
@@ -127,6 +180,9 @@ class Config:
     ari: AriConfig = AriConfig()
     call: CallConfig = CallConfig()
     push: PushConfig = PushConfig()
+    sos: SosConfig = SosConfig()
+    dispatch: Mapping[str, DispatchConfig] = attrs.field(factory=lambda: {DEFAULT: DispatchConfig()})
+    duty: DutyConfig = DutyConfig()
     crm: CrmConfig = CrmConfig()
     journal: JournalConfig = JournalConfig()
     log: LogConfig = LogConfig()
@@ -139,18 +195,33 @@ def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False
     """
     path = Path(path)
     reader = Reader(path, env, Config, need_secrets=need_secrets)
-    ari = reader.section("ari", AriConfig)
+    ari, sos = reader.section("ari", AriConfig), reader.section("sos", SosConfig)
+    dispatch = {DEFAULT: DispatchConfig()}
+    dispatch |= reader.sections(
+        "dispatch", DispatchConfig, r"[a-z0-9_-]{1,64}", "a short name in small letters"
+    )
     config = Config(
         node=reader.section("node", NodeConfig),
         ari=ari,
         call=reader.section("call", CallConfig),
         push=reader.section("push", PushConfig),
+        sos=sos,
+        dispatch=dispatch,
+        duty=reader.section("duty", DutyConfig),
         crm=reader.section("crm", CrmConfig),
         journal=reader.section("journal", JournalConfig),
         log=reader.section("log", LogConfig),
     )
     if ari.reconnect_min_s > ari.reconnect_max_s:
         reader.refuse("ari", "reconnect_min_s", f"at most reconnect_max_s, which is {ari.reconnect_max_s:g},")
+    if sos.hold_s > sos.keep_s:
+        reader.refuse("sos", "hold_s", f"at most keep_s, which is {sos.keep_s:g},")
+    for name, each in dispatch.items():
+        if bool(each.fias) is (name == DEFAULT):
+            needed = "nothing, as it is everybody's," if name == DEFAULT else "the city's FIAS id"
+            reader.refuse(f"dispatch.{name}", "fias", needed)
+        elif each.fias and [d.fias for d in dispatch.values()].count(each.fias) > 1:
+            reader.refuse(f"dispatch.{name}", "fias", "a city that no other [dispatch.…] has")
     reader.finish()
     return _absolute(config, path.absolute().parent)
 

@@ -1,25 +1,31 @@
-"""A node's HTTP: /healthz (it is alive), /readyz (what keeps it from carrying calls), /metrics (for Prometheus).
+"""A node's HTTP: /healthz (it is alive), /readyz (what keeps it from carrying calls), /metrics (for Prometheus), and
+the duty desk's board of 112 calls, /sos (a page) and /sos.json.
 
-It only reads: `readiness` gives each part of the node and what is wrong with it, `registry` the figures. Litestar's
-application, served by hypercorn on Trio; neither logs what is asked, as probes ask every second.
+It only reads: `readiness` gives each part of the node and what is wrong with it, `registry` the figures, `board` calls
+and alarms. Litestar's application, served by hypercorn on Trio; neither logs what is asked, as probes ask every second.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from errno import EADDRINUSE
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import structlog
 import trio
 from hypercorn.config import Config as ServerConfig
 from hypercorn.trio import serve as serve_asgi
 from hypercorn.typing import ASGIFramework
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Request, Response, get
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+
+import board_page
+from board import Board, board_fields
 
 Readiness = Callable[[], dict[str, str | None]]
 
@@ -36,17 +42,18 @@ async def serve(
     address: str,
     readiness: Readiness,
     *,
+    board: Board | None = None,
     registry: CollectorRegistry = REGISTRY,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer at `address` ("host:port") until cancelled; port 0 takes a free one.
 
-    Starts with the URL that it answers at. Raises CannotListen.
+    Without a `board` there are no pages of it. Starts with the URL that it answers at. Raises CannotListen.
     """
     server = ServerConfig()
     server.accesslog = server.errorlog = None
     server.include_server_header = False
-    app = cast(ASGIFramework, _application(readiness, registry))  # each has its own types for ASGI
+    app = cast(ASGIFramework, _application(readiness, board, registry))  # each has its own types for ASGI
     # hypercorn takes the socket over and closes it; binding it here makes a port in use one plain error.
     server.bind = [f"fd://{await _listen(address)}"]
     async with trio.open_nursery() as nursery:
@@ -76,7 +83,7 @@ async def _listen(address: str) -> int:
         ) from error
 
 
-def _application(readiness: Readiness, registry: CollectorRegistry) -> Litestar:
+def _application(readiness: Readiness, board: Board | None, registry: CollectorRegistry) -> Litestar:
     @get("/healthz", media_type=MediaType.TEXT)
     async def healthz() -> Response[str]:
         return Response("alive\n", headers=_NO_STORE)
@@ -90,9 +97,21 @@ def _application(readiness: Readiness, registry: CollectorRegistry) -> Litestar:
     async def metrics() -> Response[bytes]:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
 
-    return Litestar(
-        [healthz, readyz, metrics], openapi_config=None, logging_config=None, after_exception=[_log_failure]
-    )
+    handlers = [healthz, readyz, metrics, *([] if board is None else _board_pages(board))]
+    return Litestar(handlers, openapi_config=None, logging_config=None, after_exception=[_log_failure])
+
+
+def _board_pages(board: Board) -> list[HTTPRouteHandler]:
+    @get("/sos", media_type=MediaType.HTML)
+    async def sos(request: Request[Any, Any, Any]) -> Response[str]:
+        language = board_page.language(request.headers.get("accept-language", ""))
+        return Response(board_page.page(board, time.time(), language), headers=board_page.HEADERS)
+
+    @get("/sos.json")
+    async def sos_json() -> Response[dict[str, Any]]:
+        return Response(board_fields(board, time.time()), headers=_NO_STORE)
+
+    return [sos, sos_json]
 
 
 async def _log_failure(error: Exception, scope: Scope) -> None:

@@ -4,9 +4,11 @@
     ├─ journal           what happened in each call
     ├─ push              the operator's gateway
     ├─ directory         what calls ask of the CRM
+    ├─ sos               what 112 needs (sos.py); a supervisor of its own, which never gives up
     ├─ lanes             requests to Asterisk
     ├─ router            looks at what Asterisk has
     ├─ events            ARI's applications, a WebSocket each
+    ├─ inbound           an actor a call back from 112
     ├─ domophones        an actor a panel, by its SIP user
     └─ http              /healthz, /readyz, /metrics; a supervisor of its own, which never gives up
 
@@ -33,16 +35,17 @@ from prometheus_client.registry import Collector
 import health
 import logs
 from actors.actor import Mailbox
-from actors.domophone import Domophone, DomophoneMessage, Hold, Pressed
+from actors.domophone import Call, Domophone, DomophoneMessage, Hold, Pressed, SosPressed
 from actors.journal import Journal, Listener
 from actors.keyed import KeyedSupervisor
-from actors.router import Router
+from actors.router import SOS, Router
 from actors.visitor import VisitorCall, World
 from config import Config
 from crm.calls import purge, save_calls
 from crm.directory import Directory
 from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
 from restarts import ChildEvent, ChildState, Event, TooManyRestarts
+from sos import Sos
 from supervisor import ChildSpec, Supervisor
 from telephony.ari.client import Ari
 from telephony.ari.errors import AriError
@@ -61,7 +64,7 @@ class Node:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.store = Store(config.crm.url)
-        self.ari = Ari(config.ari, APPLICATIONS)
+        self.ari = Ari(config.ari, APPLICATIONS, urgent=(SOS,))
         self.push: PushProvider = Webhook(config.push) if config.push.url else NoPush()
         self.directory = Directory(self.store, fresh_s=config.crm.fresh_s, known_flats=config.crm.known_flats)
         self.journal = Journal(
@@ -71,12 +74,16 @@ class Node:
             away=(DatabaseAway, SchemaMismatch),
             purge=partial(purge, self.store),
         )
+        self.sos = Sos(config, self.ari, self.journal, _log_child)
         self._world = World(config.node.name, config.call, self.ari, self.directory, self.journal, self.push)
         self.domophones: KeyedSupervisor[str, DomophoneMessage] = KeyedSupervisor(
             self._domophone, name="domophones", capacity=64, intensity=100, on_event=_log_child
         )
-        self.router = Router(self.ari, self.domophones, self.journal, sweep_s=config.ari.sweep_s)
-        http = partial(health.serve, config.node.http, self.readiness)
+        self.sos.domophones = self.domophones
+        self.router = Router(
+            self.ari, self.domophones, self.sos.inbound, self.journal, sweep_s=config.ari.sweep_s
+        )
+        http = partial(health.serve, config.node.http, self.readiness, board=self.sos.desk)
         self.http = Supervisor(
             [ChildSpec("http", http)], name="http", intensity=1_000_000, on_event=_log_child
         )
@@ -85,9 +92,11 @@ class Node:
                 ChildSpec("journal", self.journal.run),
                 ChildSpec("push", self.push.run),
                 ChildSpec("directory", self.directory.run),
+                ChildSpec("sos", self.sos.supervisor.run),
                 ChildSpec("lanes", self.ari.run_lanes),
                 ChildSpec("router", self.router.run),
                 ChildSpec("events", partial(self.ari.run_events, self.router)),
+                ChildSpec("inbound", self.sos.inbound.run, stop_s=config.node.stop_s),
                 ChildSpec("domophones", self.domophones.run, stop_s=config.node.stop_s),
                 ChildSpec("http", self.http.run),
             ],
@@ -101,11 +110,12 @@ class Node:
             await self.tree.run(task_status=task_status)
         finally:
             self.store.close()
+            self.sos.close()
 
     def readiness(self) -> dict[str, str | None]:
         """What keeps this node from carrying calls: by part, None where all is well."""
         parts: dict[str, str | None] = {}
-        for child in (*self.tree.children(), *self.http.children()):
+        for child in (*self.tree.children(), *self.sos.supervisor.children(), *self.http.children()):
             well = child.state in (ChildState.UP, ChildState.ENDED)
             parts[child.name] = None if well else f"{child.state.value}: {child.last_error or 'starting'}"
         parts["asterisk"] = self.ari.readiness()
@@ -120,8 +130,12 @@ class Node:
             idle_s=self.config.call.idle_panel_s,
         ).run()
 
-    async def _carry(self, sip_user: str, pressed: Pressed, hold: Hold) -> None:
-        await VisitorCall(self._world, sip_user, pressed, hold).run()
+    async def _carry(self, sip_user: str, call: Call, hold: Hold) -> None:
+        match call:
+            case Pressed():
+                await VisitorCall(self._world, sip_user, call, hold).run()
+            case SosPressed():
+                await self.sos.carry(sip_user, call, hold)
 
     def _turn_away(self, pressed: Pressed) -> None:
         self.router.hang_up(pressed.channel_id, BUSY_CAUSE)
@@ -135,13 +149,18 @@ class NodeFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         node = self._node
-        lanes = [lane.counts for lane in node.ari.lanes]
+        every_lane = (*node.ari.lanes, *node.ari.urgent_lanes)
+        lanes = [lane.counts for lane in every_lane]
+        duty = node.sos.desk.stats
         now = {
             "calls_now": ("Calls going on", node.journal.stats.open_calls),
             "domophones_awake": ("Panels that have an actor", len(node.domophones)),
             "legs_now": ("Channels of calls that go on", len(node.ari.legs)),
-            "lanes_ready": ("Lanes to Asterisk that are open", sum(lane.ready for lane in node.ari.lanes)),
-            "lanes_late": ("Lanes whose oldest reply is late", sum(lane.late for lane in node.ari.lanes)),
+            "lanes_ready": ("Lanes to Asterisk that are open", sum(lane.ready for lane in every_lane)),
+            "lanes_late": ("Lanes whose oldest reply is late", sum(lane.late for lane in every_lane)),
+            "alarms": ("Alarms that stand", len(node.sos.desk.alarms())),
+            "duty_waiting": ("Webhooks of the duty desk on their way", duty.waiting),
+            "sos_panels": ("Panels that 112 knows", len(node.sos.register)),
             "ready": ("Whether calls can be carried", int(not any(node.readiness().values()))),
         }
         ever = {
@@ -157,6 +176,9 @@ class NodeFigures(Collector):
             "journal_saved": ("Calls kept in the database", node.journal.stats.saved),
             "journal_refused": ("Calls that the database refused", node.journal.stats.refused),
             "journal_lost": ("Calls that could be kept nowhere", node.journal.stats.lost),
+            "duty_sent": ("Webhooks that the duty desk took", duty.sent),
+            "duty_failed": ("Tries of the duty desk's webhooks that failed", duty.failed),
+            "duty_dropped": ("Webhooks that the duty desk never took", duty.dropped),
             "domophones_restarted": ("Panels' actors that crashed", node.domophones.restarts),
         }
         for name, (text, value) in now.items():

@@ -1,8 +1,9 @@
 """A TOML file of settings, read into frozen attrs classes: one class a section, one field a key.
 
-A field says by its rule what its value may be (`number`, `text`, `choice`, `secret`; an enum needs none). `Reader` reads
-a file section by section and collects everything that is wrong with it, each as one line that names file, line, key and
-what is allowed. Secrets are taken from the environment; one that stands in the file is refused.
+A field says by its rule what its value may be (`number`, `text`, `texts`, `choice`, `secret`; an enum needs none). A
+field that is a `Mapping` of a class holds sections of one kind, each with a name of its own: [dispatch.NAME].
+`Reader` reads a file section by section and collects everything that is wrong with it, each as one line that names file,
+line, key and what is allowed. Secrets are taken from the environment; one that stands in the file is refused.
 """
 
 from __future__ import annotations
@@ -44,6 +45,14 @@ class Form:
 
 
 @frozen
+class Forms:
+    """A list of texts that each match `pattern`, which `says` puts into words."""
+
+    pattern: str
+    says: str
+
+
+@frozen
 class Choice:
     """One of a few texts."""
 
@@ -67,6 +76,11 @@ def number(default: float, unit: str, low: float, high: float) -> Any:
 def text(default: str, pattern: str, says: str) -> Any:
     """A field that holds a text which matches all of `pattern`."""
     return field(default=default, metadata={"rule": Form(pattern, says)})
+
+
+def texts(pattern: str, says: str) -> Any:
+    """A field that holds a list of texts, each of which matches all of `pattern`; an empty one by default."""
+    return field(default=(), metadata={"rule": Forms(pattern, says)})
 
 
 def choice(default: str, *texts: str) -> Any:
@@ -100,7 +114,10 @@ class Reader:
         self._file = str(path)
         self._env = env
         self._need_secrets = need_secrets
-        self._sections: dict[str, type[attrs.AttrsInstance]] = typing.get_type_hints(whole)
+        hints = typing.get_type_hints(whole)
+        self._sections: dict[str, type[attrs.AttrsInstance]] = {
+            name: typing.get_args(kind)[-1] if typing.get_args(kind) else kind for name, kind in hints.items()
+        }
         self._lines = content.splitlines()
         self._errors: list[tuple[int, str]] = []
         try:
@@ -114,7 +131,7 @@ class Reader:
 
     def section(self, name: str, kind: type[T]) -> T:
         """The section `name`, with defaults for what is left out and for what is wrong."""
-        table = self._tables.get(name, {})
+        table = self._table(name)
         if not isinstance(table, dict):
             self._say(name, "", f"{name} = {_shown(table)}: a section [{name}] with settings is expected")
             return kind()
@@ -140,9 +157,29 @@ class Reader:
                     self.refuse(name, key, str(error))
         return kind(**values)
 
+    def sections(self, name: str, kind: type[T], pattern: str, says: str) -> dict[str, T]:
+        """All sections [name.X], by X, which is `says`: what matches all of `pattern`."""
+        tables = self._tables.get(name, {})
+        if not isinstance(tables, dict):
+            self._say(name, "", f"{name} = {_shown(tables)}: sections [{name}.…] with settings are expected")
+            return {}
+        found: dict[str, T] = {}
+        for own in tables:
+            if not re.fullmatch(pattern, own):
+                self._say(f"{name}.{own}", "", f"[{name}.{own}]: {says} is expected behind the dot")
+            else:
+                found[own] = self.section(f"{name}.{own}", kind)
+        return found
+
+    def _table(self, section: str) -> Any:
+        """What stands in a section; `section` may be one of several of its kind: "dispatch.NAME"."""
+        name, dot, own = section.partition(".")
+        table = self._tables.get(name, {})
+        return table.get(own, {}) if dot and isinstance(table, dict) else table
+
     def refuse(self, section: str, key: str, expected: str) -> None:
         """Say that the value of `key` is not what is expected."""
-        value = self._tables.get(section, {}).get(key, getattr(self._sections[section](), key))
+        value = self._table(section).get(key, getattr(self._sections[section.partition(".")[0]](), key))
         self._say(section, key, f"[{section}] {key} = {_shown(value)}: {expected} is expected")
 
     def finish(self) -> None:
@@ -199,7 +236,7 @@ class Reader:
         return found or 1
 
 
-def _structure(value: Any, kind: Any, rule: Range | Form | Choice | None) -> Any:
+def _structure(value: Any, kind: Any, rule: Range | Form | Forms | Choice | None) -> Any:
     """`value` as `kind`, if the rule allows it. Raises ValueError with what is expected."""
     match rule:
         case Range(unit, low, high):
@@ -210,6 +247,11 @@ def _structure(value: Any, kind: Any, rule: Range | Form | Choice | None) -> Any
         case Form(pattern, says):
             if not isinstance(value, str) or not re.fullmatch(pattern, value) or not _is_url_if_one(value):
                 raise ValueError(says)
+        case Forms(pattern, says):
+            if not isinstance(value, list) or not all(
+                isinstance(each, str) and re.fullmatch(pattern, each) for each in value
+            ):
+                raise ValueError(f"a list of {says}")
         case Choice(texts):
             if value not in texts:
                 raise ValueError(f"one of {_quoted(texts)}")

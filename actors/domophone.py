@@ -1,27 +1,35 @@
 """One panel: its lock, and the one call that may hold it.
 
 Only this actor changes the panel's state. Everything that wants the panel tells it, and it alone decides, by who comes
-first: SOS, a call-back from 112, a visitor, a quality call. The higher one ends the lower one, waits for its clean-up
-(`HANDOVER_S` at most) and takes the lock. A second call of a visitor from the same panel means that the first one's end
-was lost: the new one is real.
+first: SOS, a call-back from 112, a visitor, a quality call. The higher one takes the lock at once and ends the lower one,
+for whose clean-up it waits (`HANDOVER_S` at most); only SOS waits for nothing. A second call of a visitor from the same
+panel means that the first one's end was lost: the new one is real. A second SOS press goes to the call that stands.
 
-A call runs in this actor's nursery. If it crashes, the actor goes with it, after the call has given back its channels,
-and its supervisor starts a new one with a clean lock. An idle panel's actor retires.
+A call that the panel makes runs in this actor's nursery. If it crashes, the actor goes with it, after the call has given
+back its channels, and its supervisor starts a new one with a clean lock. Whoever calls the panel borrows the lock, and
+is told when somebody comes first (`Loan`). An idle panel's actor retires.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import IntEnum
+from functools import partial
 
+import structlog
 import trio
 from attrs import Factory, define, frozen
 
-from actors.actor import Mailbox
+from actors.actor import AskError, Mailbox, Reply, ask
 from crm.records import CallRecord, Outcome
+from restarts import divide
 
 HANDOVER_S = 3.0
+ASK_S = 1.0  # beside a handover
+
+log = structlog.get_logger("domophone")
 
 
 class Claim(IntEnum):
@@ -61,14 +69,68 @@ class Pressed:
     first_leg: int = 1
 
 
+@frozen
+class Found:
+    """The other leg of a 112 call that stood when the node came (back), and their bridge, "" if they had none yet."""
+
+    leg_id: str
+    bridge_id: str
+    up: bool
+
+
+@frozen
+class SosPressed:
+    """A 112 call from the panel: its channel stands in TdCallSOS. `city` is what Kamailio says, by its FIAS id.
+
+    `recording` is the file that Asterisk writes. After a restart `found` is the leg to go on with.
+    """
+
+    channel_id: str
+    city: str = ""
+    recording: str = ""
+    found: Found | None = None
+    record: CallRecord | None = None
+    first_leg: int = 1
+
+
 @define(eq=False)
 class Hold:
-    """The lock, held: for what, and how to end it. `ending` is the outcome of a call that is made to end."""
+    """The lock, held: for what, and how to end it. `ending` is the outcome of a call that is made to end.
+
+    `before`: those who had the lock and may not have cleaned up yet. `presses`: further presses of SOS while it is
+    held for that, which `on_press` takes as they come.
+    """
 
     claim: Claim
     ending: Outcome = Outcome.STOPPED
+    before: tuple[Hold, ...] = ()
     scope: trio.CancelScope = Factory(trio.CancelScope)
     done: trio.Event = Factory(trio.Event)
+    presses: list[SosPressed] = Factory(list)
+    on_press: Callable[[SosPressed], None] | None = None
+
+    async def free(self) -> None:
+        """Wait until the panel is free of the calls before, `HANDOVER_S` at most."""
+        with trio.move_on_after(HANDOVER_S):
+            for each in self.before:
+                await each.done.wait()
+        self.before = ()
+
+
+@define(eq=False)
+class Loan:
+    """The lock, lent to who calls the panel. `taken` is set when somebody comes first: end the call, and give it back."""
+
+    taken: trio.Event = Factory(trio.Event)
+    given_back: trio.Event = Factory(trio.Event)
+
+
+@frozen
+class Borrow:
+    """Somebody wants to call the panel; the reply is None if the lock is held by what comes first."""
+
+    claim: Claim
+    reply: Reply[Loan | None]
 
 
 @frozen
@@ -78,9 +140,10 @@ class Released:
     hold: Hold
 
 
-DomophoneMessage = Pressed | Released
-CarryCall = Callable[[str, Pressed, Hold], Awaitable[None]]
-"""Carries a visitor's call from the panel (its SIP user) to its end."""
+Call = Pressed | SosPressed
+DomophoneMessage = Call | Borrow | Released
+CarryCall = Callable[[str, Call, Hold], Awaitable[None]]
+"""Carries a call from the panel (its SIP user) to its end."""
 TurnAway = Callable[[Pressed], None]
 """Hangs up on a visitor whose panel is held by what comes first."""
 
@@ -110,34 +173,105 @@ class Domophone:
             async with trio.open_nursery() as nursery:
                 while batch := await self._mailbox.receive_all(math.inf if self._hold else self._idle_s):
                     for message in batch:
-                        match message:
-                            case Pressed():
-                                hold = await self._take(Claim.VISITOR, Outcome.REPLACED)
-                                if hold is None:
-                                    self._turn_away(message)
-                                else:
-                                    nursery.start_soon(self._call, message, hold)
-                            case Released(hold=hold):
-                                if self._hold is hold:
-                                    self._hold = None
+                        self._handle(message, nursery)
 
-    async def _take(self, claim: Claim, ending: Outcome) -> Hold | None:
-        """Take the lock for `claim`, or None. Who holds it ends with the outcome `ending`, and is waited for."""
+    def _handle(self, message: DomophoneMessage, nursery: trio.Nursery) -> None:
+        match message:
+            case Pressed():
+                hold = self._take(Claim.VISITOR, Outcome.REPLACED)
+                if hold is None:
+                    self._turn_away(message)
+                else:
+                    nursery.start_soon(self._call, message, hold)
+            case SosPressed():
+                hold = self._take(Claim.SOS, Outcome.PREEMPTED)
+                if hold is not None:
+                    nursery.start_soon(self._call, message, hold)
+                elif self._hold is not None:
+                    self._hold.presses.append(message)
+                    if self._hold.on_press is not None:
+                        self._hold.on_press(self._hold.presses.pop())
+            case Borrow(claim, reply):
+                hold = self._take(claim, Outcome.PREEMPTED)
+                if hold is None:
+                    reply.answer(None)
+                else:
+                    nursery.start_soon(self._lend, reply, hold)
+            case Released(hold=hold) if self._hold is hold:
+                self._hold = None
+                for press in hold.presses:  # it came when the call was at its end
+                    self._handle(press, nursery)
+
+    def _take(self, claim: Claim, ending: Outcome) -> Hold | None:
+        """Take the lock for `claim`, or None. Who holds it is made to end, with the outcome `ending`."""
         held = self._hold
+        before: tuple[Hold, ...] = ()
         if held is not None:
             if not gives_way(held.claim, claim):
                 return None
             held.ending = ending
             held.scope.cancel()
-            with trio.move_on_after(HANDOVER_S):
-                await held.done.wait()
-        self._hold = Hold(claim)
+            before = tuple(each for each in (*held.before, held) if not each.done.is_set())
+        self._hold = Hold(claim, before=before)
         return self._hold
 
-    async def _call(self, pressed: Pressed, hold: Hold) -> None:
+    async def _call(self, call: Call, hold: Hold) -> None:
         try:
             with hold.scope:
-                await self._carry(self.sip_user, pressed, hold)
+                if hold.claim is not Claim.SOS:
+                    await hold.free()
+                await self._carry(self.sip_user, call, hold)
+        except BaseException as error:
+            failure, others = divide(error)
+            if self._hold is hold or failure is None:
+                raise
+            # It has ended for another call already, which must not be taken along.
+            log.error("a call failed while it was made to end", panel=self.sip_user, exc_info=failure)
+            if others is not None:
+                raise others from None
         finally:
             hold.done.set()
             self._mailbox.tell(Released(hold))
+
+    async def _lend(self, reply: Reply[Loan | None], hold: Hold) -> None:
+        loan = Loan()
+        try:
+            with hold.scope:
+                await hold.free()
+                if not reply.answer(loan):
+                    loan.given_back.set()
+                await loan.given_back.wait()
+            if not loan.given_back.is_set():
+                reply.answer(None)
+                loan.taken.set()
+                with trio.move_on_after(HANDOVER_S):
+                    await loan.given_back.wait()
+        finally:
+            loan.taken.set()
+            hold.done.set()
+            self._mailbox.tell(Released(hold))
+
+
+@asynccontextmanager
+async def borrowed(mailbox: Mailbox[DomophoneMessage], claim: Claim) -> AsyncIterator[bool]:
+    """Hold a panel's lock to call it; the body is told whether it has it, and cancelled when somebody comes first."""
+    try:
+        loan = await ask(mailbox, partial(Borrow, claim), HANDOVER_S + ASK_S)
+    except AskError as error:
+        log.warning("a panel's lock could not be borrowed", why=str(error))
+        loan = None
+    if loan is None:
+        yield False
+        return
+
+    async def watch(scope: trio.CancelScope) -> None:
+        await loan.taken.wait()
+        scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, nursery.cancel_scope)
+            yield True
+            nursery.cancel_scope.cancel()
+    finally:
+        loan.given_back.set()

@@ -20,8 +20,9 @@ import structlog
 import trio
 
 from actors.call_log import CallLog, JournalStats, Listener, Pages, Stage
+from actors.local_file import FILE_ERRORS
 from actors.saver import Purge, Save, Saved, Saver
-from actors.spool import SPOOL_ERRORS, Spool, SpoolState
+from actors.spool import Spool, SpoolState
 from config import JournalConfig
 from crm.records import CallRecord
 
@@ -86,7 +87,7 @@ class Journal(Pages):
             self._unfinished = {}
             try:
                 rows = self._spool.read(SpoolState.OPEN)
-            except SPOOL_ERRORS as error:
+            except FILE_ERRORS as error:
                 self._spool_fails(error)
                 rows = []
             for call, blob in rows:
@@ -217,7 +218,7 @@ class Journal(Pages):
             self._gone, self._aside = gone + self._gone, aside | self._aside
             self._changed = {c: page for c, page in changed.items() if c not in saved} | self._changed
             self._backlog = True
-            if not isinstance(error, SPOOL_ERRORS):
+            if not isinstance(error, FILE_ERRORS):
                 raise
             self._spool_fails(error)
             return []

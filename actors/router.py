@@ -21,9 +21,11 @@ import structlog
 import trio
 from attrs import Factory, frozen
 
-from actors.domophone import DomophoneMessage, Pressed, Talk
+from actors.domophone import DomophoneMessage, Pressed, SosPressed
 from actors.journal import Journal
 from actors.keyed import KeyedSupervisor
+from actors.sos_inbound import CameIn
+from actors.stood import Stood, what_stood
 from actors.visitor import call_id_of, lose_legs
 from crm.records import CallRecord, EntryKind, Outcome
 from metrics import EVENTS
@@ -31,7 +33,6 @@ from telephony.ari.client import Ari, HandedOver
 from telephony.ari.control import Snapshot
 from telephony.ari.errors import AriError
 from telephony.ari.events import (
-    Bridge,
     Channel,
     ChannelDestroyed,
     ChannelStateChange,
@@ -41,8 +42,8 @@ from telephony.ari.events import (
 )
 from telephony.ari.lane import Request
 
-VISITORS = "TdCall"
-OURS = re.compile(r"td-([0-9a-f]{16})-(acc|bridge)(?:-(\d+))?")
+VISITORS, SOS = "TdCall", "TdCallSOS"
+OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|bridge)(?:-(\d+))?")
 RETRY_S = 1.0
 
 log = structlog.get_logger("router")
@@ -55,7 +56,7 @@ class _Look:
     """
 
     confirmed: frozenset[str]  # legs that Asterisk has had
-    arrived: frozenset[str]  # panels' channels in TdCall
+    arrived: frozenset[str]  # channels that have come into our applications
     left: set[str] = Factory(set)  # channels that have left their application since
 
 
@@ -66,16 +67,20 @@ class Router:
         self,
         ari: Ari,
         domophones: KeyedSupervisor[str, DomophoneMessage],
+        inbound: KeyedSupervisor[str, CameIn],
         journal: Journal,
         *,
         sweep_s: float,
     ) -> None:
         self._ari = ari
         self._domophones = domophones
+        self._inbound = inbound
         self._journal = journal
         self._sweep_s = sweep_s
         # All state, changed on Trio's thread by the readers and by `run`, never across an await:
-        self._arrived: set[str] = set()  # channels of panels that stand in TdCall, as far as we were told
+        self._arrived: set[str] = (
+            set()
+        )  # channels that came in and stand in our applications, as far as we were told
         self._unowned: set[str] = set()  # of those, what the last look found nobody to carry
         self._look = trio.Event()
         self._under_way: _Look | None = None
@@ -104,34 +109,49 @@ class Router:
             leg.on_event(event)
 
     def on_attached(self, application: str) -> None:
-        if application == VISITORS:
+        if application in (VISITORS, SOS):
             self._look.set()
 
     def _comes_in(self, application: str, event: StasisStart) -> None:
         channel = event.channel
         if channel.id.startswith("td-"):
             self.hang_up(channel.id)  # a leg of a call that is over answered while its end was under way
-        elif application == VISITORS:
+        elif application in (VISITORS, SOS):
             self._arrived.add(channel.id)
-            self._press(channel.id, event.args, Pressed(channel.id, ""))
+            self._hand_over(application, channel.id, event.args, Stood())
         else:
             log.warning(
                 "no part of this node takes these calls: back to the dialplan", application=application
             )
             self._request("POST", f"channels/{quote(channel.id, safe='')}/continue")
 
-    def _press(self, channel_id: str, arguments: Sequence[str], pressed: Pressed) -> None:
+    def _hand_over(self, application: str, channel_id: str, arguments: Sequence[str], stood: Stood) -> None:
+        """A channel that came in, to the actor whose call it makes."""
         named = dict(argument.partition("=")[::2] for argument in arguments)
-        panel, dialled = named.get("panel", ""), named.get("flat", "")
-        if not panel:
+        panel, number = named.get("panel", ""), named.get("number", "")
+        if panel and application == VISITORS:
+            pressed = Pressed(channel_id, named.get("flat", ""), stood.talk, stood.record, stood.first_leg)
+            taken = self._domophones.tell(panel, pressed)
+        elif panel:
+            recording, city = named.get("recording", ""), named.get("city", "")
+            press = SosPressed(channel_id, city, recording, stood.found, stood.record, stood.first_leg)
+            taken = self._domophones.tell(panel, press)
+        elif number and application == SOS:
+            caller, recording = named.get("caller", ""), named.get("recording", "")
+            came = CameIn(channel_id, number, caller, recording, stood.found, stood.record, stood.first_leg)
+            taken = self._inbound.tell(channel_id, came)
+        else:
             log.error(
                 "a call came without its panel: see the dialplan", channel=channel_id, arguments=arguments
             )
-            self.hang_up(channel_id)
-            return
-        message = Pressed(channel_id, dialled, pressed.talk, pressed.record, pressed.first_leg)
-        if not self._domophones.tell(panel, message):
+            taken = False
+        if not taken and panel:
             log.error("a panel's actor takes no more calls", panel=panel, channel=channel_id)
+        if not taken and application == SOS:
+            self._request(
+                "POST", f"channels/{quote(channel_id, safe='')}/continue"
+            )  # the dialplan knows what to do
+        elif not taken:
             self.hang_up(channel_id)
 
     # --- the look at everything ------------------------------------------------------------------------------
@@ -142,7 +162,7 @@ class Router:
         while True:
             with trio.move_on_after(self._sweep_s):
                 await self._look.wait()
-            if VISITORS not in self._ari.attached:
+            if not {VISITORS, SOS} & self._ari.attached:
                 self._look = trio.Event()
                 continue
             self._look = trio.Event()
@@ -178,13 +198,15 @@ class Router:
             elif channel.state == "Ringing":
                 leg.on_event(ChannelStateChange(channel))
             elif channel.state == "Up" and channel.dialplan.app_name == "Stasis":
-                leg.on_event(StasisStart(VISITORS, channel))
+                leg.on_event(StasisStart(leg.application, channel))
 
     async def _subscribe(self, snapshot: Snapshot, there: dict[str, Channel]) -> None:
-        subscribed = snapshot.subscribed.get(VISITORS, frozenset())
-        for channel_id in [each for each in self._ari.legs if each in there and each not in subscribed]:
+        for channel_id, leg in list(self._ari.legs.items()):
+            known = snapshot.subscribed.get(leg.application, frozenset())
+            if channel_id not in there or channel_id in known:
+                continue
             try:
-                await self._ari.control.subscribe(VISITORS, channel_id)
+                await self._ari.control.subscribe(leg.application, channel_id)
             except AriError as error:
                 log.info(
                     "a channel went while its events were asked for", channel=channel_id, error=str(error)
@@ -193,8 +215,7 @@ class Router:
     def _carry_on(
         self, snapshot: Snapshot, there: dict[str, Channel], left: set[str]
     ) -> tuple[set[str], set[str]]:
-        """Panels' calls that nobody carries: to their panels. The ids of their calls, and of what they take over."""
-        bridges = {bridge.id: bridge for bridge in snapshot.bridges}
+        """Calls that came in and nobody carries: to their actors. The ids of their calls, and of what they take over."""
         unfinished = {} if self._looked else {r.call_id: r for r in self._journal.unfinished()}
         carried: set[str] = set()
         kept: set[str] = set()
@@ -203,28 +224,23 @@ class Router:
             if channel.id.startswith("td-") or channel.id in self._ari.legs or channel.id in left:
                 continue
             application, *arguments = channel.dialplan.app_data.split(",")
-            if channel.dialplan.app_name != "Stasis" or application != VISITORS:
+            if channel.dialplan.app_name != "Stasis" or application not in (VISITORS, SOS):
                 continue
-            if channel.id in self._arrived:  # its panel was told, and may be about to take it
+            if channel.id in self._arrived:  # its actor was told, and may be about to take it
                 unowned.add(channel.id)
-                if channel.id in self._unowned:
-                    log.error("a panel's call was carried by nobody, and is ended", channel=channel.id)
+                if channel.id not in self._unowned:
+                    continue
+                log.error("a call was carried by nobody", channel=channel.id, application=application)
+                if application == VISITORS:
                     self.hang_up(channel.id)
-                continue
+                    continue
             call_id = call_id_of(channel.id)
             self._arrived.add(channel.id)
             carried.add(call_id)
-            pressed = Pressed(
-                channel.id,
-                "",
-                _talk(call_id, channel, bridges.get(f"td-{call_id}-bridge"), there),
-                unfinished.get(call_id),
-                1 + max(_numbers(call_id, there), default=0),
-            )
-            log.info("taking up a call", call=call_id, channel=channel.id, talking=pressed.talk is not None)
-            if pressed.talk is not None:
-                kept |= {pressed.talk.leg_id, pressed.talk.bridge_id}
-            self._press(channel.id, arguments, pressed)
+            stood, takes = what_stood(call_id, channel, snapshot.bridges, there, unfinished.get(call_id))
+            kept |= takes
+            log.info("taking up a call", call=call_id, channel=channel.id, talking=bool(takes))
+            self._hand_over(application, channel.id, arguments, stood)
         self._unowned = unowned
         return carried, kept
 
@@ -258,19 +274,6 @@ class Router:
         except AriError:
             return  # the look after the next connect finds it again
         lane.post(Request(method, path, query), lambda _: None)
-
-
-def _talk(call_id: str, panel: Channel, bridge: Bridge | None, there: dict[str, Channel]) -> Talk | None:
-    """The talk that this panel's channel is in: its bridge holds it and one leg of the same call."""
-    if bridge is None or panel.id not in bridge.channels:
-        return None
-    legs = [each for each in bridge.channels if each in there and each.startswith(f"td-{call_id}-acc-")]
-    return Talk(bridge.id, legs[0]) if len(legs) == 1 else None
-
-
-def _numbers(call_id: str, there: dict[str, Channel]) -> list[int]:
-    found = (OURS.fullmatch(channel_id) for channel_id in there)
-    return [int(each[3]) for each in found if each is not None and each[1] == call_id and each[3]]
 
 
 def _lose(record: CallRecord) -> None:

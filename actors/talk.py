@@ -6,10 +6,12 @@ Both read the call's mailbox while they last, and write into the call's log; who
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from actors.account_fanout import Told
 from actors.actor import Mailbox
@@ -30,6 +32,8 @@ SETTLE_S = 0.5  # a request that Asterisk refused mostly raced a hangup, which c
 
 CallMessage = tuple[Leg, LegEvent] | Told | Refused
 CallMailbox = Mailbox[CallMessage]
+Other = Callable[[object], Awaitable[None]]
+"""Is given what a call's mailbox brings beside what its legs tell."""
 
 log = structlog.get_logger("visitor")
 
@@ -55,7 +59,11 @@ REFUSALS = {
 }
 
 
-@frozen
+async def _nothing(message: object) -> None:
+    pass
+
+
+@define(eq=False)
 class Ends:
     """The two ends of a talk: the panel's leg, and that of `account`; `door_digits` open the panel's door."""
 
@@ -69,7 +77,13 @@ class Ends:
 
 
 async def listen(
-    mailbox: CallMailbox, page: CallLog, ends: Ends, limit_s: float, *, bridged: bool = False
+    mailbox: Mailbox[Any],
+    page: CallLog,
+    ends: Ends,
+    limit_s: float,
+    *,
+    bridged: bool = False,
+    other: Other = _nothing,
 ) -> tuple[Outcome, str]:
     """Follow a talk until one end hangs up, or `limit_s` is over: how it ended, and by whom."""
     entered = {ends.panel.id, ends.leg.id} if bridged else set()
@@ -94,6 +108,8 @@ async def listen(
                     case Refused() | (_, Refused()):
                         refused = message if isinstance(message, Refused) else message[1]
                         limit.deadline = min(limit.deadline, trio.current_time() + SETTLE_S)
+                    case _:
+                        await other(message)
     if refused is None:
         return (Outcome.TALKED if bridged else Outcome.FAILED), "limit"
     log.error(
@@ -113,20 +129,34 @@ def _pressed(page: CallLog, digit: str, by: str, door_digits: str) -> None:
         page.note(EntryKind.DOOR, digit=digit, by=by)
 
 
-async def say_why(mailbox: CallMailbox, page: CallLog, panel: Leg, refusal: Refusal, language: str) -> None:
+async def say_why(
+    mailbox: Mailbox[Any],
+    page: CallLog,
+    panel: Leg,
+    refusal: Refusal,
+    language: str,
+    *,
+    other: Other = _nothing,
+) -> None:
     """Play a refusal's prompt to the panel; its tone where there is no such prompt."""
-    if not await _play(mailbox, page, panel, f"sound:teledom/{refusal.prompt}", language, PROMPT_S):
-        await _play(mailbox, page, panel, f"tone:{refusal.tone}", language, TONE_S)
+    if not await _play(mailbox, page, panel, f"sound:teledom/{refusal.prompt}", language, PROMPT_S, other):
+        await _play(mailbox, page, panel, f"tone:{refusal.tone}", language, TONE_S, other)
 
 
 async def _play(
-    mailbox: CallMailbox, page: CallLog, panel: Leg, media: str, language: str, limit_s: float
+    mailbox: Mailbox[Any],
+    page: CallLog,
+    panel: Leg,
+    media: str,
+    language: str,
+    limit_s: float,
+    other: Other,
 ) -> bool:
     """Play to the panel until the end, the limit or a hangup; False when Asterisk could not."""
     if panel.gone:
         return True
     page.note(EntryKind.PROMPT, media=media)
-    playback_id = f"td-{page.record.call_id}-{media.partition(':')[0]}-1"
+    playback_id = f"td-{page.record.call_id}-{media.partition(':')[0]}-{len(page.record.entries)}"
     panel.play(media, playback_id, language)
     with trio.move_on_after(limit_s):
         while True:
@@ -138,4 +168,6 @@ async def _play(
                         return False
                     case (Leg() as ended, StasisEnd() | ChannelDestroyed()) if ended is panel:
                         return True
+                    case _:
+                        await other(message)
     return True

@@ -25,7 +25,8 @@ from crm.directory import Directory, DirectoryAway, FlatInfo, Lookup, PanelInfo
 from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from metrics import CALLS, RING_SECONDS, TALK_SECONDS
 from restarts import divide
-from telephony.ari.channels import Bridge, Leg, LegEvent, Refused
+from telephony.ari.bridges import Bridge
+from telephony.ari.channels import Leg, LegEvent, Refused
 from telephony.ari.client import Ari
 from telephony.ari.errors import RequestFailed
 from telephony.ari.events import (

@@ -4,7 +4,8 @@ finished calls.
 One model for SQLite and PostgreSQL. Whoever changes it adds a revision under `migrations/` and sets `SCHEMA`
 to it; a test compares the two. Times are UTC, in seconds since the epoch. A house's and a city's FIAS id is a
 GUID where there is one; the own `id` is what everything hangs on, as new houses have none. The view
-`sip_credentials` (username, domain, ha1, kind; of a panel also its `city`, by FIAS, and what it dials for `sos`) is what Kamailio's auth_db reads.
+`sip_credentials` (username, domain, ha1, kind; of a panel also its `city`, by FIAS, and what it dials for `sos`) is what
+Kamailio's auth_db reads.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class Outcome(Enum):
     STOPPED = "stopped"  # the node was stopped
     FAILED = "failed"  # a bug, or Asterisk refused
     LOST = "lost"  # it ended while no node was looking
+    UNREACHABLE = "unreachable"  # of a 112 call: no dispatch, and no duty desk, could be reached
 
 
 class EntryKind(Enum):
@@ -50,6 +51,9 @@ class EntryKind(Enum):
     DOOR = "door"  # (digit, by)
     PROMPT = "prompt"  # (media)
     RECOVERED = "recovered"  # (how)
+    LENT = "lent"  # (number, why: a sos.Why, "own_number" or "no number"; took_ms)
+    CALLED_BACK = "called_back"  # (number, caller, known: 1 if it is a dispatch's)
+    PRESSED_AGAIN = "pressed_again"  # ()
     END = "end"  # (outcome, by)
 
 
@@ -80,7 +84,9 @@ class Entry:
 
 @define
 class LegRecord:
-    """One channel of a call. `role` is "panel" or "account"; `account` the SIP user, "" for the panel's leg."""
+    """One channel of a call. `role` is "panel", "account", "dispatch" or "duty"; `account` the SIP user or the trunk, ""
+    for the panel's leg.
+    """
 
     channel: str
     role: str

@@ -24,7 +24,8 @@ class Why(Enum):
 class Lease:
     """A number lent to a panel (its SIP user, and its MAC in `domophone`) for a call.
 
-    `ended_at` None: a call on it goes on. `held_until`: until then it is guaranteed (None while the first call goes on).
+    `ended_at` None: a call on it goes on. `held_until`: until then it is guaranteed; None while the first call goes on,
+    and while a call-back does, what it would be if that took as long as a call can.
     """
 
     id: str

@@ -45,17 +45,20 @@ class BadUrl(StoreError, ValueError):
 class Store:
     """The database at `url`: "sqlite:///file.db" or "postgresql://user@host/name".
 
-    `busy_s` is the longest wait for a lock or a statement, `connect_s` for a connection. Raises BadUrl.
+    `busy_s` is the longest wait for a lock or a statement, `connect_s` for a connection. `durable`: what is committed
+    survives a power cut with SQLite too, as it does with PostgreSQL. Raises BadUrl.
     """
 
-    def __init__(self, url: str, *, busy_s: float = 5.0, connect_s: float = 3.0, pool: int = 8) -> None:
+    def __init__(
+        self, url: str, *, busy_s: float = 5.0, connect_s: float = 3.0, pool: int = 8, durable: bool = False
+    ) -> None:
         parsed = _parse(url)
         self.shown = parsed.render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         options: dict[str, Any] = {"pool_size": pool, "max_overflow": 0, "pool_timeout": connect_s}
         if self.is_sqlite:
             self._engine = sa.create_engine(_sqlite_url(parsed), connect_args={"timeout": busy_s}, **options)
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
+            sa.event.listen(self._engine, "connect", _set_up_durable if durable else _set_up_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
             self._reading = self._engine.execution_options(teledom_reads=True)
         else:
@@ -262,6 +265,11 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-1000"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _set_up_durable(connection: sqlite3.Connection, record: object) -> None:
+    _set_up_sqlite(connection, record)
+    connection.execute("PRAGMA synchronous=FULL").close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

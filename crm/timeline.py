@@ -35,6 +35,7 @@ _OUTCOMES = {
     Outcome.STOPPED: "node was stopped",
     Outcome.FAILED: "failed",
     Outcome.LOST: "ended while no node was looking",
+    Outcome.UNREACHABLE: "no dispatch could be reached",
 }
 
 _SIP = {
@@ -95,6 +96,15 @@ _ENDS = {
 }
 
 
+_WHY = {
+    "own_lease": "lent to this panel already",
+    "free": "free, the longest unused",
+    "expired": "kept for another panel, whose guarantee is over",
+    "broken": "still guaranteed to another panel, as no other is left",
+    "own_number": "the panel's own",
+    "no number": "the pool has none",
+}
+
 # These codes say no more than that we, or this end, wanted it so.
 _OURS = (LegEnd.HUNG_UP, LegEnd.DROPPED, LegEnd.CANCELLED, LegEnd.ANSWERED_ELSEWHERE)
 
@@ -124,8 +134,13 @@ def show(record: CallRecord, *, zone: tzinfo | None = None) -> str:
     about = f"{_clock(record.started_at, zone, date=True)}, {_result(record)}"
     if record.door_at is not None:
         about += f", door opened {_clock(record.door_at, zone)}"
+    if record.number:
+        about += f", number {clean(record.number)}"
     about += f"  (panel {clean(record.panel)}, node {clean(record.node)})"
-    lines = [fit(head, WIDTH).rstrip(), fit(about, WIDTH).rstrip(), "", *picture(record, WIDTH), ""]
+    lines = [fit(head, WIDTH).rstrip(), fit(about, WIDTH).rstrip()]
+    if record.recording:
+        lines.append(fit(f"recording: {clean(record.recording)}", WIDTH).rstrip())
+    lines += ["", *picture(record, WIDTH), ""]
     lines += [entry_line(record, entry) for entry in record.entries]
     return "\n".join(lines)
 
@@ -161,6 +176,8 @@ def sentence(record: CallRecord, entry: Entry) -> str:
         case EntryKind.BUTTON:
             return f"button: panel {data.get('panel', '?')} calls {data.get('dialled', '?')}"
         case EntryKind.FOUND:
+            if "flat" not in data:
+                return f"found: {data.get('address', '?')}"
             memory = " (from memory: the database is away)" if entry.data.get("stale") else ""
             blocked = f", blocked ({data['blocks']})" if data.get("blocks") else ""
             ring = f"{_count(data, 'accounts', 'account')}, {_count(data, 'phones', 'phone')}"
@@ -185,7 +202,7 @@ def sentence(record: CallRecord, entry: Entry) -> str:
         case EntryKind.LEG_ENDED:
             return _ended(entry, data)
         case EntryKind.BRIDGED:
-            return f"{who}: talks with the visitor"
+            return f"{who}: talks with the {'visitor' if record.kind == 'visitor' else 'other end'}"
         case EntryKind.DTMF:
             return f"{data.get('by', '?')}: pressed {data.get('digit', '?')}"
         case EntryKind.DOOR:
@@ -193,15 +210,32 @@ def sentence(record: CallRecord, entry: Entry) -> str:
                 return f"door opened by itself (digit {data.get('digit', '?')}): auto-open is on"
             return f"door opened by {data.get('by', '?')} (digit {data.get('digit', '?')})"
         case EntryKind.PROMPT:
-            return f"the visitor hears {data.get('media', '?')}"
+            return f"the {'visitor' if record.kind == 'visitor' else 'panel'} hears {data.get('media', '?')}"
         case EntryKind.RECOVERED:
             return f"taken up again after a restart: {data.get('how', '?')}"
+        case EntryKind.LENT:
+            number = data.get("number") or "no number"
+            return f"shows {number}: {_WHY.get(data.get('why', ''), data.get('why', '?'))}"
+        case EntryKind.CALLED_BACK:
+            whose = "a dispatch's number" if entry.data.get("known") else "a number that is no dispatch's"
+            return f"call back to {data.get('number', '?')} from {data.get('caller') or 'nobody'}, {whose}"
+        case EntryKind.PRESSED_AGAIN:
+            return "SOS pressed again: the panel's new channel takes the place of the old one"
         case EntryKind.END:
             by = f", ended by {data['by']}" if data.get("by") else ""
             return f"end: {_outcome_words(data.get('outcome', ''))}{by}"
 
 
 def _place(record: CallRecord) -> str:
+    if record.kind != "visitor":
+        way = (
+            "112 calls back →"
+            if record.kind == "call_back"
+            else "112 test ←"
+            if record.kind == "sos_test"
+            else "112 ←"
+        )
+        return f"{way} {clean(record.address) or f'panel {clean(record.panel)}'}"
     start = clean(record.address) or f"panel {clean(record.panel)}"
     return (
         f"{start} → flat {clean(record.flat)}"

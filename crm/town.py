@@ -34,6 +34,7 @@ from crm.model import (
     Role,
     Vendor,
 )
+from crm.sos_leases import add_numbers
 from crm.store import Store
 
 FAR_FUTURE = 4102444800.0  # the year 2100
@@ -177,6 +178,19 @@ _HOMES = (
 )
 
 
+def city_fias(name: str) -> str:
+    """The demo's FIAS id of a city, by its name."""
+    return _fias(name)
+
+
+# Numbers to lend for 112, by city; "" is the default dispatch's.
+SOS_NUMBERS = {
+    "Челябинск": tuple(f"+7351200000{n}" for n in range(1, 5)),
+    "Копейск": tuple(f"+7351390000{n}" for n in range(1, 4)),
+    "": tuple(f"+7351000000{n}" for n in range(1, 4)),
+}
+
+
 def password(user: str) -> str:
     """The demo's password of a SIP user: no secret, and the same every time."""
     return hashlib.sha256(f"teledom demo {user}".encode()).hexdigest()[:16]
@@ -200,6 +214,8 @@ def fill(store: Store, *, realm: str = "teledom") -> Town:
                 .where(House.fias.in_([_fias(house) for house in _HOUSES]))
             )
         }
+    for name, numbers in SOS_NUMBERS.items():
+        add_numbers(store, city_fias(name) if name else "", numbers)
     panels = []
     for user, door in _DOORS.items():
         dials: dict[str, TownFlat] = {}

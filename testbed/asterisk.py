@@ -12,10 +12,33 @@ from pathlib import Path
 import httpx
 from attrs import field, frozen
 
+from crm.town import city_fias
 from testbed.debs import LIBRARIES, Tree
 from testbed.processes import HOST, Child
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "telephony" / "asterisk"
+
+
+DISPATCHES = ("dispatch-1", "dispatch-2")
+BACK_PORTS = 4
+# Where 112 calls go while there is no node, and from which number; "" is every other city.
+SOS_CITIES = {
+    "Челябинск": ("+73512000000", ("dispatch-1", "dispatch-2")),
+    "Копейск": ("+73513900000", ("dispatch-2", "dispatch-1")),
+    "": ("+73510000000", ("dispatch-2",)),
+}
+
+
+@frozen
+class Trunk:
+    """A trunk to a dispatch: the dispatch is called at `port`, and calls back from one of the BACK_PORTS behind."""
+
+    name: str
+    port: int
+
+    @property
+    def back_ports(self) -> range:
+        return range(self.port + 1, self.port + 1 + BACK_PORTS)
 
 
 @frozen(kw_only=True)
@@ -26,6 +49,7 @@ class AsteriskPlace:
     http_port: int
     rtp: tuple[int, int]
     kamailio_port: int
+    trunks: tuple[Trunk, ...] = ()
     ari_user: str
     ari_password: str = field(repr=False)
 
@@ -68,13 +92,41 @@ def _write_site(etc: Path, place: AsteriskPlace) -> None:
     pjsip = (etc / "site/pjsip.conf").read_text()
     pjsip = pjsip.replace(f"{HOST}:5080", f"{HOST}:{place.sip_port}")
     pjsip = pjsip.replace(f"{HOST}:5060", f"{HOST}:{place.kamailio_port}")
-    (etc / "site/pjsip.conf").write_text(pjsip)
+    (etc / "site/pjsip.conf").write_text(pjsip + "".join(map(_trunk, place.trunks)))
+    (etc / "site/sos.conf").write_text("[sos-cities]\n" + "".join(map(_city, SOS_CITIES)))
     (etc / "site/http.conf").write_text(f"[general](+)\nbindaddr = {HOST}\nbindport = {place.http_port}\n")
     (etc / "site/ari.conf").write_text(
         f"[{place.ari_user}]\ntype = user\nread_only = no\npassword_format = plain\n"
         f"password = {place.ari_password}\n"
     )
     (etc / "site/rtp.conf").write_text(f"rtpstart = {place.rtp[0]}\nrtpend = {place.rtp[1]}\n")
+
+
+def _trunk(trunk: Trunk) -> str:
+    match = ",".join(f"{HOST}:{port}" for port in (trunk.port, *trunk.back_ports))
+    return f"""
+[{trunk.name}](endpoint-dispatch)
+transport = transport-udp
+aors = {trunk.name}
+from_domain = teledom
+media_address = {HOST}
+bind_rtp_to_media_address = yes
+
+[{trunk.name}](aor-dispatch)
+contact = sip:{HOST}:{trunk.port}
+qualify_frequency = 1
+qualify_timeout = 1.0
+
+[{trunk.name}]
+type = identify
+endpoint = {trunk.name}
+match = {match}
+"""
+
+
+def _city(name: str) -> str:
+    number, trunks = SOS_CITIES[name]
+    return f"exten => {city_fias(name) if name else 'default'},1,Return({number},{'&'.join(trunks)})\n"
 
 
 def _write_directories(run_dir: Path, tree: Tree, etc: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from testbed.asterisk import AsteriskPlace, asterisk_child
+from testbed.asterisk import BACK_PORTS, DISPATCHES, AsteriskPlace, Trunk, asterisk_child
 from testbed.debs import Tree
 from testbed.kamailio import KamailioPlace, kamailio_child, kamailio_rpc
 from testbed.processes import HOST, Child, Ports, open_ports
@@ -41,11 +41,13 @@ class Kind(Enum):
 
 @frozen
 class Credentials:
-    """One SIP user of the testbed."""
+    """One SIP user of the testbed; of a panel also its city, and what it dials for 112 beside SOS ("": nothing)."""
 
     user: str
     password: str = field(repr=False)
     kind: Kind
+    city: str = ""
+    sos: str = ""
 
 
 @define
@@ -62,6 +64,16 @@ class Bed:
     ari_password: str = field(repr=False)
     kamailio_sip: tuple[str, int]
     asterisk_sip: tuple[str, int]
+    trunks: tuple[Trunk, ...]
+
+    @property
+    def recordings(self) -> Path:
+        """Where Asterisk puts what it records."""
+        return self.run_dir / "asterisk/spool/monitor"
+
+    def trunk(self, name: str) -> Trunk:
+        """The trunk to a dispatch. Raises KeyError."""
+        return {trunk.name: trunk for trunk in self.trunks}[name]
 
     async def registered(self, user: str) -> bool:
         """Whether Kamailio has a registration of `user`."""
@@ -89,16 +101,19 @@ async def open_bed(
 ) -> AsyncIterator[Bed]:
     """Start Kamailio and Asterisk, and end them when left. Raises ProcessFailed.
 
-    `crm_db` is the SQLite file with the table or view sip_credentials(username, domain, ha1, kind); `ring_ms` how long
-    Kamailio keeps an INVITE to a phone.
+    `crm_db` is the SQLite file with the table or view sip_credentials(username, domain, ha1, kind, city, sos); `ring_ms`
+    how long Kamailio keeps an INVITE to a phone. At the trunks to the dispatches nobody is, until testbed.dispatch
+    opens one.
     """
     with _short_name(run_dir) as run_dir, open_ports() as ports:
         kamailio_port, asterisk_port = ports.take(), ports.take()
+        trunks = tuple(Trunk(name, ports.take(1 + BACK_PORTS)) for name in DISPATCHES)
         asterisk_place = AsteriskPlace(
             sip_port=asterisk_port,
             http_port=ports.take(),
             rtp=ports.rtp,
             kamailio_port=kamailio_port,
+            trunks=trunks,
             ari_user=ari_user,
             ari_password=ari_password,
         )
@@ -122,6 +137,7 @@ async def open_bed(
             ari_password=ari_password,
             kamailio_sip=(HOST, kamailio_port),
             asterisk_sip=(HOST, asterisk_port),
+            trunks=trunks,
         )
         try:
             async with trio.open_nursery() as nursery:
@@ -156,9 +172,14 @@ def ha1(user: str, password: str, realm: str = REALM) -> str:
 
 def write_credentials(path: Path, users: Iterable[Credentials]) -> Path:
     """Write a small SQLite file with just what Kamailio reads of the CRM; returns `path`."""
-    rows = [(user.user, REALM, ha1(user.user, user.password), user.kind.value) for user in users]
+    rows = [
+        (user.user, REALM, ha1(user.user, user.password), user.kind.value, user.city, user.sos)
+        for user in users
+    ]
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE IF NOT EXISTS sip_credentials (username, domain, ha1, kind)")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS sip_credentials (username, domain, ha1, kind, city, sos)"
+        )
         database.execute("DELETE FROM sip_credentials")
-        database.executemany("INSERT INTO sip_credentials VALUES (?, ?, ?, ?)", rows)
+        database.executemany("INSERT INTO sip_credentials VALUES (?, ?, ?, ?, ?, ?)", rows)
     return path

@@ -1,4 +1,4 @@
-"""Makes the prompts that a visitor hears when nobody comes, in Russian and English, with espeak-ng.
+"""Makes the prompts that a panel plays when nobody comes, in Russian and English, with espeak-ng.
 
     python -m testbed.prompts
 
@@ -35,6 +35,18 @@ PROMPTS = {
     "ring-timeout": (
         "Время ожидания истекло. Никто не ответил.",
         "The time is over, and nobody has answered.",
+    ),
+    "sos-busy": (
+        "Линия сто двенадцать занята. Не уходите, мы звоним ещё раз.",
+        "The emergency line is busy. Please stay, we are calling again.",
+    ),
+    "sos-again": (
+        "Соединиться не удалось. Не уходите, мы звоним ещё раз.",
+        "The call did not get through. Please stay, we are calling again.",
+    ),
+    "sos-duty": (
+        "Сто двенадцать не отвечает. Соединяем с дежурным.",
+        "The emergency line does not answer. We are calling the duty desk.",
     ),
     "out-of-order": ("Связь временно недоступна. Попробуйте позже.", "Out of order. Please try again later."),
 }

@@ -89,7 +89,7 @@ class SippResult:
 
 @define
 class Sipp:
-    """One SIPp and its files."""
+    """One SIPp and its files. It calls `calls`, or Kamailio."""
 
     bed: Bed
     scenario: str
@@ -98,6 +98,7 @@ class Sipp:
     port: int = 0
     folder: Path = Factory(Path)
     child: Child | None = None
+    calls: tuple[str, int] | None = None
 
     def prepare(self, rows: Iterable[Sequence[str]] = (), *, server: bool, trace: bool = True) -> Child:
         """Write its scenario and users into a folder of its own; the process to start."""
@@ -122,7 +123,7 @@ class Sipp:
             command += ["-inf", "users.csv"]
         command += self.options
         if not server:
-            host, port = self.bed.kamailio_sip
+            host, port = self.calls or self.bed.kamailio_sip
             command.append(f"{host}:{port}")
         self.child = Child(
             f"SIPp {self.scenario}",
@@ -229,7 +230,7 @@ def panel_sipp(
         bed,
         "panel",
         {
-            "SDP": _sdp(media, media_port),
+            "SDP": sdp(media, media_port),
             "GIVE_UP_MS": str(give_up_ms),
             "TALK_MS": str(talk_ms),
             "REFUSALS": "" if must_be_answered else "\n  ".join(refusals),
@@ -256,7 +257,7 @@ async def open_phone(
     wakes it. What it sent and got is `phone.messages`; `media_port` as for a panel.
     """
     places = {"RING_MS": str(ring_ms), "TALK_MS": str(talk_ms), "CODE": str(refuses_with)}
-    places["SDP"] = _sdp(media, media_port)
+    places["SDP"] = sdp(media, media_port)
     phone = Sipp(bed, "phone_refuses" if refuses_with else "phone", places)
     async with phone.prepare(server=True, trace=trace):
         if not asleep:
@@ -294,8 +295,9 @@ def parse_messages(log: str) -> tuple[SipMessage, ...]:
     return tuple(messages)
 
 
-def _sdp(media: Media, port: int = 0) -> str:
-    """`port`: that of the sound, the second behind it of the video; 0: ports where nobody is."""
+def sdp(media: Media, port: int = 0) -> str:
+    """A scenario's offer or answer. `port`: that of the sound, the second behind it of the video; 0: ports where
+    nobody is."""
     text = (SCENARIOS / media.value).read_text().strip()
     if port:
         text = text.replace("[auto_media_port+2]", str(port + 2)).replace("[auto_media_port]", str(port))

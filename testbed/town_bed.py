@@ -1,15 +1,14 @@
 """The demo town on a running bed, and a node beside it, for tests that follow a visitor's call from end to end.
 
 `TownBed` is a bed whose Kamailio reads a CRM filled with the town. `open_node` runs a node in this process, with a copy
-of that CRM as its own, so that a test may change it or take it away; `node_child` runs one as a process of its own,
-to be killed. `visiting` is one call of a SIPp panel, looked at while it goes on.
+of that CRM as its own, so that a test may change it or take it away
+(testbed/node_process.py runs one as a process). `visiting` is one call of a SIPp panel, looked at while it goes on.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -21,22 +20,27 @@ import trio
 from attrs import define, frozen
 
 from config import (
-    ARI_PASSWORD,
+    DEFAULT,
     AriConfig,
     CallConfig,
     Config,
     CrmConfig,
+    DispatchConfig,
+    DutyConfig,
     JournalConfig,
     NodeConfig,
     PushConfig,
+    SosConfig,
 )
 from crm.calls import find_calls
 from crm.records import CallRecord, Entry, EntryKind, LegRecord
 from crm.store import Store, upgrade
-from crm.town import Town, fill, password
+from crm.town import Town, city_fias, fill, password
 from node import Node
+from testbed.asterisk import SOS_CITIES
 from testbed.bed import Bed, Credentials, Kind
-from testbed.processes import HOST, Child, ProcessFailed
+from testbed.dispatch import DISPATCHER
+from testbed.processes import HOST, ProcessFailed
 from testbed.sipp import Media, SipMessage, Sipp, SippResult, panel_sipp, parse_messages
 
 TOP = Path(__file__).resolve().parent.parent
@@ -168,18 +172,39 @@ def configure(
     ari: Mapping[str, Any] | None = None,
     push: Mapping[str, Any] | None = None,
     crm: Mapping[str, Any] | None = None,
+    sos: Mapping[str, Any] | None = None,
+    dispatch: Mapping[str, Mapping[str, Any]] | None = None,
+    duty: Mapping[str, Any] | None = None,
 ) -> Config:
-    """A node's settings for this bed, with its files in `folder`; the rest are changes to single ones."""
+    """A node's settings for this bed, with its files in `folder`; the rest are changes to single ones.
+
+    Each city's dispatch has the trunks that the bed's dialplan takes as well: "chel", "kop" and "default".
+    """
     bed = place.bed
     ari_config = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password, reconnect_max_s=0.5)
     return Config(
         node=NodeConfig(name="test", state_dir=str(folder), http=f"{HOST}:{bed.ports.take()}"),
         ari=attrs.evolve(ari_config, **(ari or {})),
         call=attrs.evolve(CallConfig(), **(call or {})),
+        sos=attrs.evolve(SosConfig(pause_s=0.5, recordings=str(bed.recordings)), **(sos or {})),
+        dispatch={
+            name: attrs.evolve(each, **(dispatch or {}).get(name, {})) for name, each in dispatches().items()
+        },
+        duty=attrs.evolve(DutyConfig(), **(duty or {})),
         push=attrs.evolve(PushConfig(coalesce_ms=0), **(push or {})),
         crm=attrs.evolve(CrmConfig(url=f"sqlite:///{folder}/node.db"), **(crm or {})),
         journal=JournalConfig(flush_ms=20),
     )
+
+
+def dispatches() -> dict[str, DispatchConfig]:
+    """The town's dispatches, over the bed's trunks."""
+    found = {}
+    for name, city in (("chel", "Челябинск"), ("kop", "Копейск"), (DEFAULT, "")):
+        number, trunks = SOS_CITIES[city]
+        fias = city_fias(city) if city else ""
+        found[name] = DispatchConfig(fias=fias, trunks=trunks, callers=(DISPATCHER,), reserve=(number,))
+    return found
 
 
 @asynccontextmanager
@@ -210,35 +235,6 @@ async def run_node(config: Config, database: Path) -> AsyncIterator[RunningNode]
         await nursery.start(running.node.run)
         yield running
         nursery.cancel_scope.cancel()
-
-
-def node_child(config: Config, folder: Path) -> Child:
-    """A node as a process of its own, ready when /readyz says so."""
-    lines = [f'[node]\nname = "test"\nstate_dir = "{folder}"\nhttp = "{config.node.http}"']
-    lines += [f'[ari]\nurl = "{config.ari.url}"\nuser = "{config.ari.user}"\nreconnect_max_s = 0.5']
-    lines += [f"[call]\nring_s = {config.call.ring_s}\ntalk_s = {config.call.talk_s}"]
-    lines += [f'[crm]\nurl = "{config.crm.url}"\n[journal]\nflush_ms = 20\n']
-    (folder / "config.toml").write_text("\n".join(lines))
-    program = (
-        "import os, sys; from config import load; from node import main; "
-        "sys.exit(main(load(sys.argv[1], os.environ, need_secrets=True)))"
-    )
-
-    async def ready() -> bool:
-        try:
-            async with httpx.AsyncClient(timeout=1) as client:
-                return (await client.get(f"http://{config.node.http}/readyz")).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    return Child(
-        "node",
-        [sys.executable, "-c", program, str(folder / "config.toml")],
-        log=folder / "node.log",
-        ready=ready,
-        cwd=TOP,
-        env={ARI_PASSWORD: config.ari.password},
-    )
 
 
 @define

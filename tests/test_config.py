@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import config
-from config import AriTransport, Config, ConfigError, Ringing
+from config import AriTransport, Config, ConfigError, DispatchConfig, Ringing
 from settings import Range, Secret
 
 SHIPPED = Path(config.__file__).parent / "config.toml"
@@ -43,11 +43,54 @@ def wrong(path: Path, **env: str) -> list[str]:
     return [line.removeprefix(f"{path.parent}/") for line in caught.value.lines]
 
 
+def test_a_dispatch_is_a_section_with_a_name_of_its_own(write: Write) -> None:
+    fias = "0c5b2444-70a0-4932-980c-b4dc0d3f02b5"
+    path = write(
+        f'[dispatch.chel]\nfias = "{fias}"\ntrunks = ["edds-1", "edds-2"]\ncallers = ["+73512001112"]\n'
+    )
+    loaded = config.load(path, {}).dispatch
+    assert set(loaded) == {"default", "chel"}
+    assert loaded["chel"].trunks == ("edds-1", "edds-2")
+    assert loaded["default"] == DispatchConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('[dispatch.a]\ntrunks = ["x"]', '[dispatch.a] fias = "": the city\'s FIAS id is expected'),
+        ('[dispatch.a]\nfias = "1"', '[dispatch.a] fias = "1": a FIAS id (a GUID), or nothing, is expected'),
+        (
+            '[dispatch.default]\ntrunks = ["a b"]',
+            '[dispatch.default] trunks = ["a b"]: a list of endpoints of pjsip.conf is expected',
+        ),
+        (
+            '[dispatch.default]\ntrunk = ["a"]',
+            "[dispatch.default] trunk: unknown setting: did you mean trunks?",
+        ),
+        ('[dispatch."Ч 1"]', "[dispatch.Ч 1]: a short name in small letters is expected behind the dot"),
+        ("dispatch = 5", "dispatch = 5: sections [dispatch.…] with settings are expected"),
+        ("[sos]\nhold_s = 20000", "[sos] hold_s = 20000: at most keep_s, which is 10800, is expected"),
+    ],
+)
+def test_what_is_wrong_with_a_dispatch_is_named_with_its_line(write: Write, text: str, error: str) -> None:
+    lines = wrong(write(text))
+    assert any(re.fullmatch(r"config\.toml:\d: " + re.escape(error), line) for line in lines), lines
+
+
 # --- the file that goes with us ------------------------------------------------------------------------------------
 
 
 def sections() -> list[tuple[str, Any]]:
-    return [(section.name, getattr(Config(), section.name)) for section in attrs.fields(Config)]
+    found: list[tuple[str, Any]] = []
+    for each in attrs.fields(Config):
+        section = getattr(Config(), each.name)
+        several = isinstance(section, Mapping)
+        found += (
+            [(f"{each.name}.{name}", one) for name, one in section.items()]
+            if several
+            else [(each.name, section)]
+        )
+    return found
 
 
 def test_the_shipped_file_has_every_setting_with_its_default() -> None:
@@ -63,7 +106,12 @@ def test_the_shipped_file_has_every_setting_with_its_default() -> None:
         name: {key: value.value if isinstance(value, Enum) else value for key, value in section.items()}
         for name, section in expected.items()
     }
+    plain = {
+        name: {key: [*v] if isinstance(v, tuple) else v for key, v in section.items()}
+        for name, section in plain.items()
+    }
     found = tomllib.loads(SHIPPED.read_text())
+    found |= {f"dispatch.{name}": section for name, section in found.pop("dispatch").items()}
     assert found == plain
     types = {name: {key: type(value) for key, value in section.items()} for name, section in found.items()}
     assert types == {name: {key: type(v) for key, v in section.items()} for name, section in plain.items()}
@@ -294,13 +342,15 @@ def test_a_number_is_accepted_just_when_it_is_in_range(
     tmp_path_factory: pytest.TempPathFactory, key: tuple[str, str], value: float
 ) -> None:
     section, name = key
-    field = getattr(attrs.fields(type(getattr(Config(), section))), name)
+    field = getattr(attrs.fields(type(dict(sections())[section])), name)
     rule: Range = field.metadata["rule"]
     whole = field.type in (int, "int")
     right = not isinstance(value, bool) and (isinstance(value, int) or not whole)
     right = right and rule.low <= value <= rule.high
     if name.startswith("reconnect"):
         right = right and (value <= 10 if name == "reconnect_min_s" else value >= 0.2)
+    if name in ("hold_s", "keep_s"):
+        right = right and (value <= 10_800 if name == "hold_s" else value >= 1800)
     path = tmp_path_factory.getbasetemp() / "numbers.toml"
     path.write_text(f"[{section}]\n{name} = {str(value).lower()}\n")
     try:

@@ -12,6 +12,9 @@ import trio
 from prometheus_client import CollectorRegistry, Counter
 
 import health
+from actors.duty_desk import Alarm, DutyDesk, Kind, Row, State
+from board import Board
+from config import DutyConfig
 
 Parts = dict[str, str | None]
 
@@ -23,10 +26,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def open_http(
-    nursery: trio.Nursery, readiness: Callable[[], Parts], registry: CollectorRegistry | None = None
+    nursery: trio.Nursery,
+    readiness: Callable[[], Parts],
+    registry: CollectorRegistry | None = None,
+    board: Board | None = None,
 ) -> str:
     """Start it at a free port of this machine; its URL."""
-    serve = partial(health.serve, "127.0.0.1:0", readiness, registry=registry or CollectorRegistry())
+    registry = registry or CollectorRegistry()
+    serve = partial(health.serve, "127.0.0.1:0", readiness, board=board, registry=registry)
     url: str = await nursery.start(serve)
     return url
 
@@ -66,6 +73,40 @@ async def test_metrics_are_what_prometheus_reads(nursery: trio.Nursery, client: 
 async def test_an_unknown_page_is_not_found(nursery: trio.Nursery, client: httpx.AsyncClient) -> None:
     url = await open_http(nursery, dict)
     assert (await client.get(f"{url}/nothing")).status_code == 404
+
+
+async def test_the_duty_desks_board_is_a_page_and_json(
+    nursery: trio.Nursery, client: httpx.AsyncClient
+) -> None:
+    desk = DutyDesk(DutyConfig(), "node1")
+    url = await open_http(nursery, dict, board=desk)
+    quiet = await client.get(f"{url}/sos", headers={"Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"})
+    assert "Сейчас вызовов нет" in quiet.text
+    desk.show(
+        Row(call_id="c1", kind=Kind.SOS, state=State.BUSY, at=1.0, started_at=1.0, address="<b>Тула</b>")
+    )
+    desk.alarm(Alarm.CITY_UNKNOWN, "panel1", "no house")
+
+    answer = await client.get(f"{url}/sos", headers={"Accept-Language": "en"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert (answer.headers["refresh"], answer.headers["cache-control"]) == ("2", "no-store")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "&lt;b&gt;Тула&lt;/b&gt;" in answer.text
+    assert "The city is unknown: panel1" in answer.text
+
+    answer = await client.get(f"{url}/sos.json")
+    assert answer.headers["cache-control"] == "no-store"
+    assert [(call["call_id"], call["state"]) for call in answer.json()["calls"]] == [("c1", "busy")]
+    assert [alarm["kind"] for alarm in answer.json()["alarms"]] == ["city_unknown"]
+
+
+async def test_without_a_board_there_is_no_page_of_it(
+    nursery: trio.Nursery, client: httpx.AsyncClient
+) -> None:
+    url = await open_http(nursery, dict)
+    assert (await client.get(f"{url}/sos")).status_code == 404
+    assert (await client.get(f"{url}/sos.json")).status_code == 404
 
 
 async def test_a_readiness_that_fails_is_an_error_of_that_request_only(

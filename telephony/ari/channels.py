@@ -1,4 +1,4 @@
-"""`Leg` and `Bridge`: a channel and a bridge of ours, as async context managers that know their id before they ask.
+"""`Leg`: a channel of ours, as an async context manager that knows its id before it asks.
 
 Inside `async with`, events of the channel reach the leg (by `Ari.legs`) and, through `deliver`, whoever owns the call.
 A leg's `state`, `cause` and `tech_cause` are what Asterisk said last, and only the reader of events writes them.
@@ -23,6 +23,7 @@ from telephony.ari.events import (
     ChannelDestroyed,
     ChannelEvent,
     ChannelStateChange,
+    Dial,
     PlaybackFinished,
     Reply,
     StasisEnd,
@@ -48,6 +49,7 @@ class DropReason(Enum):
 
     NORMAL = "normal"
     ANSWERED_ELSEWHERE = "answered_elsewhere"
+    LEFT = "left"  # nothing: the dialplan has it
 
 
 @frozen
@@ -64,9 +66,10 @@ Deliver = Callable[["Leg", LegEvent], None]
 
 
 class Leg:
-    """One channel of a call, made with its id: asked of Asterisk by `originate`, or taken over as it is.
+    """One channel of a call, made with its id: asked of Asterisk by `originate` or by `create` and `dial`, or taken over.
 
-    `inbound`: a panel's; `up`: one of ours that was answered already.
+    `inbound`: one that came in by itself; `up`: one of ours that was answered already. Its events are sent to
+    `application`. While `stay` says so, leaving it does not hang up: the channel is left to the node that comes next.
     """
 
     def __init__(
@@ -78,7 +81,10 @@ class Leg:
         *,
         inbound: bool = False,
         up: bool = False,
+        application: str = "TdCall",
+        stay: Callable[[], bool] | None = None,
     ) -> None:
+        self.application = application
         self.id = channel_id
         self.deliver = deliver
         self.inbound = inbound
@@ -91,6 +97,8 @@ class Leg:
         self.why = ""  # Asterisk's words for the cause
         # Written by the owner:
         self.dropped: DropReason | int | None = None
+        self._created = False  # by `create`: in its application before it is answered
+        self._stay = stay
         self._ari = ari
         self._gone = trio.Event()
         self._path = f"channels/{quote(channel_id, safe='')}"
@@ -109,6 +117,8 @@ class Leg:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if self._stay is not None and self._stay():
+                return
             self.drop()
             if self.state is not LegState.GONE:
                 with trio.move_on_after(GONE_S, shield=True):
@@ -146,6 +156,29 @@ class Leg:
         body = {"variables": dict(variables)} if variables else None
         self.lane.post(Request("POST", self._path, query, body), self._on_originated)
 
+    def create(
+        self, endpoint: str, *, originator: str = "", variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Make the channel without calling anybody yet; `variables` may hold functions. `dial` calls."""
+        self._created = True
+        query = {"endpoint": endpoint, "app": self.application, "channelId": self.id}
+        if originator:
+            query["originator"] = originator
+        body = {"variables": dict(variables)} if variables else None
+        self.lane.post(Request("POST", "channels/create", query, body), self._on_originated)
+
+    def set_variable(self, name: str, value: str) -> None:
+        self._post("variable", {"variable": name, "value": value})
+
+    def dial(self, timeout_s: int) -> None:
+        """Call whom the channel was created for. Dial says how far it is, ChannelStateChange (Up) that it is answered."""
+        self._post("dial", {"timeout": str(timeout_s)})
+
+    def adopt_created(self) -> Leg:
+        """This channel was created and dialled already, by a node before us."""
+        self._created = self.confirmed = True
+        return self
+
     def ring(self) -> None:
         """Send 180 Ringing."""
         self._post("ring")
@@ -163,7 +196,7 @@ class Leg:
 
     def stop_playing(self, playback_id: str) -> None:
         """End a playback before its end; what was asked of the channel behind it goes on then."""
-        self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), _ignore)
+        self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), ignore)
 
     async def send_dtmf(self, digits: str) -> None:
         """Send digits to the far end, and wait until Asterisk has taken them. Raises RequestFailed."""
@@ -176,8 +209,10 @@ class Leg:
             raise
 
     def leave(self) -> None:
-        """Hand the channel back to the dialplan, behind its Stasis()."""
-        self._post("continue")
+        """Hand the channel back to the dialplan, behind its Stasis(); it is not hung up any more."""
+        if self.dropped is None and self.state is not LegState.GONE:
+            self._post("continue")
+            self.dropped = DropReason.LEFT
 
     def drop(self, reason: DropReason | int = DropReason.NORMAL) -> None:
         """Hang up, once; `reason` may be a Q.850 cause."""
@@ -185,7 +220,7 @@ class Leg:
             return
         self.dropped = reason
         query = {"reason_code": str(reason)} if isinstance(reason, int) else {"reason": reason.value}
-        self._ari.post_surely(self.lane, Request("DELETE", self._path, query), _ignore)
+        self._ari.post_surely(self.lane, Request("DELETE", self._path, query), ignore)
 
     def _post(self, action: str, query: Mapping[str, str] | None = None) -> None:
         request = Request("POST", f"{self._path}/{action}", query)
@@ -226,13 +261,20 @@ class Leg:
         if self.state is LegState.GONE:
             return
         match event:
-            case ChannelStateChange(channel=Channel(state="Ringing")):
+            case (
+                ChannelStateChange(channel=Channel(state="Ringing"))
+                | Dial(dialstatus="RINGING" | "PROGRESS" | "PROCEEDING")
+            ):
                 if self.state is not LegState.ASKED:
                     return
                 self.state = LegState.RINGING
-            case StasisStart():
+            case StasisStart(channel=Channel(state=state)) if self._created and state != "Up":
+                pass  # it can be dialled from now on
+            case StasisStart() | ChannelStateChange(channel=Channel(state="Up")):
                 if self.state is LegState.UP:
                     return
+                if type(event) is ChannelStateChange and not self._created:
+                    return  # answered, and StasisStart comes with it
                 self.state = LegState.UP
             case ChannelDestroyed(cause=cause, tech_cause=tech_cause, cause_txt=why):
                 self.cause, self.tech_cause, self.why = cause, tech_cause, why
@@ -246,55 +288,9 @@ class Leg:
         self._gone.set()
 
 
-class Bridge:
-    """A mixing bridge. `dtmf_events` in its type: digits pass it, and are reported."""
-
-    KIND = "mixing,dtmf_events"
-
-    def __init__(self, ari: Ari, lane: Lane, bridge_id: str, refused: Callable[[Refused], None]) -> None:
-        self.id = bridge_id
-        self._ari = ari
-        self._lane = lane
-        self._refused = refused
-        self._path = f"bridges/{quote(bridge_id, safe='')}"
-        self._adopted = False
-
-    def adopt(self) -> Bridge:
-        """This bridge is there already: entering does not make it anew."""
-        self._adopted = True
-        return self
-
-    async def __aenter__(self) -> Bridge:
-        if self.id in self._ari.bridges:
-            raise ValueError(f"the bridge {self.id} has an owner already")
-        self._ari.bridges.add(self.id)
-        if not self._adopted:
-            self._post(Request("POST", self._path, {"type": self.KIND}))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ari.bridges.discard(self.id)
-        self._ari.post_surely(self._lane, Request("DELETE", self._path), _ignore)
-
-    def add(self, *legs: Leg) -> None:
-        """Put legs in; ChannelEnteredBridge of each says that it is."""
-        self._post(Request("POST", f"{self._path}/addChannel", {"channel": ",".join(leg.id for leg in legs)}))
-
-    def _post(self, request: Request) -> None:
-        def settle(reply: Reply) -> None:
-            if not 200 <= reply.status_code < 300:
-                self._refused(
-                    Refused(str(request), reply.status_code, reply.message_body or reply.reason_phrase)
-                )
-
-        self._lane.post(request, settle)
-
-
 def _nobody(leg: Leg, event: LegEvent) -> None:
     """Who takes the events of a leg that was left."""
 
 
-def _ignore(reply: Reply) -> None:
+def ignore(reply: Reply) -> None:
     """Giving back what is gone already is no error; what a lost request leaves over is found by the sweep."""

@@ -22,6 +22,7 @@ from logs import Once, get_logger
 from telephony.ari.control import Control
 from telephony.ari.errors import AriAway, AriError
 from telephony.ari.events import (
+    DIAL,
     UNWANTED,
     ApplicationReplaced,
     ChannelEvent,
@@ -34,6 +35,7 @@ from telephony.ari.events import (
 from telephony.ari.lane import Lane, OnReply, Request
 from telephony.ari.websocket import Oversized, Socket, Tick, open_socket
 
+URGENT_LANES = 2
 STEADY_S = 5.0  # a connection that held this long starts the backoff anew
 
 
@@ -42,9 +44,10 @@ HandedOver = ChannelEvent | PlaybackFinished
 
 
 class LegSink(Protocol):
-    """A leg as the reader of events sees it. `confirmed`: Asterisk has had it."""
+    """A leg as the reader of events sees it. `confirmed`: Asterisk has had it; `application`: to which its events go."""
 
     confirmed: bool
+    application: str
 
     def on_event(self, event: HandedOver) -> None: ...
 
@@ -59,22 +62,21 @@ class Handler(Protocol):
 
 
 class Ari:
-    """One Asterisk, over ARI. `run_lanes` and `run_events` are supervised children; the rest never waits."""
+    """One Asterisk, over ARI. `run_lanes` and `run_events` are supervised children; the rest never waits.
 
-    def __init__(self, config: AriConfig, applications: Sequence[str]) -> None:
+    Applications that are `urgent` share nothing with the others: they have lanes of their own, and neither their events
+    nor the answers to their requests are gathered. They are told how far a dialling is.
+    """
+
+    def __init__(self, config: AriConfig, applications: Sequence[str], urgent: Sequence[str] = ()) -> None:
         self.config = config
         self.applications = tuple(applications)
+        self._urgent = frozenset(urgent)
         self.control = Control(config, self.applications)
         self.malformed = 0
         # All state that changes: each lane is changed by its own task, `attached` by the application's reader.
-        self.lanes = [
-            Lane(
-                f"teledom-lane-{n}",
-                late_s=config.lane_late_ms / 1000,
-                deadline_s=config.request_deadline_s,
-            )
-            for n in range(1, config.lanes + 1)
-        ]
+        self.lanes = self._make_lanes("teledom-lane", config.lanes)
+        self.urgent_lanes = self._make_lanes("teledom-urgent", URGENT_LANES if urgent else 0)
         self.attached: set[str] = set()
         self.legs: dict[str, LegSink] = {}  # by channel id: entered and left by `Leg`, read by the router
         self.bridges: set[str] = set()  # ids of the bridges that are somebody's, likewise
@@ -82,8 +84,13 @@ class Ari:
         # Nobody waits for the replies to what a call posts: they are read seldomer than events.
         self._event_tick = Tick(config.coalesce_ms / 1000)
         self._reply_tick = Tick(config.reply_coalesce_ms / 1000)
+        self._no_tick = Tick(0)
         self._once = Once(get_logger("ari"))
         self._log = get_logger("ari")
+
+    def _make_lanes(self, name: str, count: int) -> list[Lane]:
+        late_s, deadline_s = self.config.lane_late_ms / 1000, self.config.request_deadline_s
+        return [Lane(f"{name}-{n}", late_s=late_s, deadline_s=deadline_s) for n in range(1, count + 1)]
 
     # --- what a call uses ------------------------------------------------------------------------------------
 
@@ -93,6 +100,15 @@ class Ari:
         if not ready:
             raise AriAway(f"no lane to {self.config.url} is open: {self._trouble or 'not connected yet'}")
         return min(ready, key=lambda lane: (lane.late, lane.load))
+
+    def pick_urgent_lane(self) -> Lane:
+        """The same for an urgent application; if its own are all late or not open, any other."""
+        own = [lane for lane in self.urgent_lanes if lane.ready]
+        if not own or all(lane.late for lane in own):
+            own += [lane for lane in self.lanes if lane.ready]
+        if not own:
+            return self.pick_lane()
+        return min(own, key=lambda lane: (lane.late, lane.load))
 
     def post_surely(self, lane: Lane, request: Request, on_reply: OnReply) -> None:
         """Post what gives something back: when its lane is lost before the answer, over another one, until one takes it.
@@ -104,7 +120,8 @@ class Ari:
             if reply.status_code != 0:
                 on_reply(reply)
                 return
-            other = next((each for each in self.lanes if each.ready and each is not lane), None)
+            every = (*self.lanes, *self.urgent_lanes)
+            other = next((each for each in every if each.ready and each is not lane), None)
             if other is None:
                 on_reply(reply)  # nobody takes it: what is left over is found by the sweep
             else:
@@ -122,8 +139,9 @@ class Ari:
         missing = [name for name in self.applications if name not in self.attached]
         if missing:
             return f"not attached to {self.config.url} for {', '.join(missing)}"
-        if not any(lane.ready for lane in self.lanes):
-            return f"no lane to {self.config.url} is open"
+        for lanes in (self.lanes, self.urgent_lanes):
+            if lanes and not any(lane.ready for lane in lanes):
+                return f"no lane to {self.config.url} is open"
         return None
 
     # --- what keeps us connected -----------------------------------------------------------------------------
@@ -131,7 +149,7 @@ class Ari:
     async def run_lanes(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep every lane open. Started at once: Asterisk may come later."""
         async with self.control.open(), trio.open_nursery() as nursery:
-            for lane in self.lanes:
+            for lane in (*self.lanes, *self.urgent_lanes):
                 nursery.start_soon(lane.watch)
                 nursery.start_soon(self._keep, self._open_lane, lane)
             task_status.started()
@@ -166,14 +184,17 @@ class Ari:
             self._all_is_well()
             await lane.run_on_http(self.control.http)
         else:
-            async with self._socket(lane.name, self._reply_tick) as socket:
+            tick = self._no_tick if lane in self.urgent_lanes else self._reply_tick
+            async with self._socket(lane.name, tick) as socket:
                 self._all_is_well()
                 await lane.run_on_socket(socket)
 
     async def _open_events(self, name: str, handler: Handler) -> None:
         await self.control.probe()
-        async with self._socket(name, self._event_tick) as socket:
-            disallowed = {"disallowed": [{"type": kind} for kind in UNWANTED]}
+        urgent = name in self._urgent
+        async with self._socket(name, self._no_tick if urgent else self._event_tick) as socket:
+            unwanted = [kind for kind in UNWANTED if not urgent or kind != DIAL]
+            disallowed = {"disallowed": [{"type": kind} for kind in unwanted]}
             await self.control.request("PUT", f"applications/{name}/eventFilter", disallowed)
             self._all_is_well()
             self.attached.add(name)

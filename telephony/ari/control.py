@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from enum import Enum
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -30,6 +31,15 @@ class Snapshot:
     channels: tuple[Channel, ...]
     bridges: tuple[Bridge, ...]
     subscribed: dict[str, frozenset[str]]
+
+
+class EndpointState(Enum):
+    """A PJSIP endpoint: its OPTIONS are answered, or not; it sends none; there is no such endpoint."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+    MISSING = "missing"
 
 
 class Control:
@@ -81,6 +91,25 @@ class Control:
             f"applications/{application}/subscription?eventSource=channel:{quote(channel_id, safe='')}",
         )
 
+    async def endpoint_state(self, name: str) -> EndpointState:
+        """Whether a PJSIP endpoint can be called. Raises AriError."""
+        try:
+            found = await self._read(f"endpoints/PJSIP/{quote(name, safe='')}", _Endpoint)
+        except RequestFailed as error:
+            if error.status != 404:
+                raise
+            return EndpointState.MISSING
+        return EndpointState(found.state) if found.state in ("online", "offline") else EndpointState.UNKNOWN
+
+    async def variable(self, name: str) -> str:
+        """A global variable or function of Asterisk's, "" where it has no value. Raises AriError."""
+        try:
+            return (await self._read(f"asterisk/variable?variable={quote(name)}", _Variable)).value
+        except RequestFailed as error:
+            if error.status != 404:
+                raise
+            return ""
+
     async def _read(self, path: str, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(await self.request("GET", path), type=kind)
@@ -130,6 +159,16 @@ class _System:
 @frozen
 class _Info:
     system: _System
+
+
+@frozen
+class _Endpoint:
+    state: str = ""
+
+
+@frozen
+class _Variable:
+    value: str = ""
 
 
 @frozen

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from attrs import frozen
 
+DIAL = "Dial"  # wanted by applications that dial channels which they have created
 UNWANTED = (
     "ChannelVarset",
     "ChannelDialplan",
@@ -24,7 +25,7 @@ UNWANTED = (
     "BridgeDestroyed",
     "BridgeMerged",
     "BridgeVideoSourceChanged",
-    "Dial",
+    DIAL,
     "DeviceStateChanged",
     "PeerStatusChange",
     "ContactStatusChange",
@@ -111,6 +112,18 @@ class ChannelEnteredBridge:
 
 
 @frozen
+class Dial:
+    """How far the dialling of `peer` is: dialstatus RINGING, PROGRESS, PROCEEDING, ANSWER, BUSY, CONGESTION, …"""
+
+    peer: Channel
+    dialstatus: str = ""
+
+    @property
+    def channel(self) -> Channel:
+        return self.peer
+
+
+@frozen
 class PlaybackFinished:
     playback: Playback
 
@@ -146,6 +159,7 @@ ChannelEvent = (
     | ChannelDestroyed
     | ChannelDtmfReceived
     | ChannelEnteredBridge
+    | Dial
 )
 Event = ChannelEvent | PlaybackFinished | ApplicationReplaced | Reply | Malformed
 
@@ -163,11 +177,12 @@ _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     "ChannelDestroyed": msgspec.json.Decoder(ChannelDestroyed),
     "ChannelDtmfReceived": msgspec.json.Decoder(ChannelDtmfReceived),
     "ChannelEnteredBridge": msgspec.json.Decoder(ChannelEnteredBridge),
+    DIAL: msgspec.json.Decoder(Dial),
     "PlaybackFinished": msgspec.json.Decoder(PlaybackFinished),
     "ApplicationReplaced": msgspec.json.Decoder(ApplicationReplaced),
     "RESTResponse": msgspec.json.Decoder(Reply),
 }
-_known_but_unused = frozenset(UNWANTED) | {
+_known_but_unused = (frozenset(UNWANTED) - {DIAL}) | {
     "ChannelUserevent",
     "ChannelTalkingStarted",
     "ChannelTalkingFinished",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.actor import Mailbox
-from actors.domophone import HANDOVER_S, Claim, Domophone, DomophoneMessage, Hold, Pressed, gives_way
+from actors.domophone import HANDOVER_S, Call, Claim, Domophone, DomophoneMessage, Hold, Pressed, gives_way
 from actors.keyed import KeyedSupervisor
 from crm.records import Outcome
 from restarts import Backoff
@@ -41,7 +41,7 @@ class House:
             idle_s=IDLE_S,
         ).run()
 
-    async def _carry(self, sip_user: str, pressed: Pressed, hold: Hold) -> None:
+    async def _carry(self, sip_user: str, pressed: Call, hold: Hold) -> None:
         channel = pressed.channel_id
         self.running.append(channel)
         self.most = max(self.most, len(self.running))

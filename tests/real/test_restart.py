@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from crm.records import EntryKind, Outcome
 from testbed.audio import heard, measure
 from testbed.baresip import open_baresip
-from testbed.processes import Child
+from testbed.node_process import open_process
 from testbed.sipp import Sipp, open_phone, wait_for
 from testbed.town_bed import (
     TownBed,
-    configure,
-    copy_database,
     kinds,
     legs,
-    node_child,
     saved_calls,
     visiting,
 )
 
 PANEL, FLAT = "500001", "1"
 NOTHING_ORPHANED_S = 10
-
-
-@asynccontextmanager
-async def open_process(place: TownBed, folder: Path, **settings: Any) -> AsyncIterator[Child]:
-    """A node as a process."""
-    copy_database(place.database, folder / "node.db")
-    async with node_child(configure(place, folder, **settings), folder) as child:
-        yield child
 
 
 async def _bridged(place: TownBed) -> None:

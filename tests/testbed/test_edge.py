@@ -72,8 +72,8 @@ async def test_who_a_panel_is_comes_from_its_password_and_not_from_its_headers(b
 
 
 async def test_the_sos_button_reaches_its_own_application(bed: Bed) -> None:
-    async with attach(bed, "TdCallSOS") as ari, call(bed, ari, "SOS") as (_, arguments, _):
-        assert arguments == [f"panel={PANEL.user}"]
+    async with attach(bed, "TdCallSOS") as ari, call(bed, ari, "SOS") as (channel, arguments, _):
+        assert arguments == [f"panel={PANEL.user}", "city=", f"recording=sos/{channel}.wav"]
 
 
 @pytest.mark.parametrize("dialled", ["abc", "1234567890123456789012345678901234567"])

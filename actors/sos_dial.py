@@ -1,0 +1,158 @@
+"""One try to reach a dispatch over a trunk: how its leg is made, and what becomes of it.
+
+For 112 calls and for test calls alike. What a failure means is decided by `judge`, a plain function.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+import trio
+from attrs import frozen
+
+from actors.sos_world import SosPage, SosWorld
+from crm.records import EntryKind, LegEnd, LegRecord
+from telephony.ari.channels import Leg, LegState, Refused
+from telephony.ari.events import StasisStart
+from telephony.location import Location, location_variables
+
+# What a trunk answers that does not take an INVITE with more than SDP in it.
+_NO_MULTIPART = (400, 406, 415, 420, 488, 493, 513, 606)
+_BUSY_CODES, _BUSY_CAUSE = (486, 600), 17
+MORE_S = 5  # by which Asterisk gives up later than we do
+
+Receive = Callable[[], Awaitable[list[object]]]
+
+
+class Verdict(Enum):
+    """What became of a try."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_LOCATION = "no_location"  # refused, perhaps only for the location that it carried
+    FAILED = "failed"
+    SILENT = "silent"  # no sign of life
+    NO_ANSWER = "no_answer"  # it rang, and nobody came
+    STOPPED = "stopped"  # the caller does not want it any more
+
+
+@frozen
+class Attempt:
+    """Over which trunk, to which number, and whether it is told where the panel is."""
+
+    dispatch: str
+    trunk: str
+    dials: str
+    located: bool
+
+
+def judge(leg: Leg, attempt: Attempt) -> Verdict:
+    """What the end of a leg that was not answered means."""
+    code = leg.tech_cause
+    if attempt.located and code in _NO_MULTIPART:
+        return Verdict.NO_LOCATION
+    if code in _BUSY_CODES or (not code and leg.cause == _BUSY_CAUSE):
+        return Verdict.BUSY
+    return Verdict.FAILED
+
+
+def create(
+    leg: Leg,
+    attempt: Attempt,
+    number: str,
+    location: Location,
+    entity: str,
+    *,
+    originator: str = "",
+    test: bool = False,
+) -> None:
+    """Make the leg's channel; `number` is what the dispatch sees and calls back, "" for none."""
+    variables = location_variables(location, entity=entity) if attempt.located else {}
+    if number:
+        # Whom a created channel calls for is its connected line: From and P-Asserted-Identity are made of that.
+        variables["CONNECTEDLINE(all)"] = f"<{number}>"
+        variables["CONNECTEDLINE(pres)"] = "allowed"
+    if test:
+        variables["PJSIP_HEADER(add,Subject)"] = "test"
+    leg.create(f"PJSIP/{attempt.dials}@{attempt.trunk}", originator=originator, variables=variables)
+
+
+async def await_answer(
+    world: SosWorld,
+    page: SosPage,
+    leg: Leg,
+    attempt: Attempt,
+    receive: Receive,
+    *,
+    stop: Callable[[], bool],
+    on_ring: Callable[[], None],
+    dialled: bool = False,
+) -> Verdict:
+    """Dial as soon as the channel is there, and wait for what comes of it; `receive` gives what the leg tells."""
+    config = world.config
+    record = page.leg(leg, "dispatch", attempt.trunk)
+    rings = False
+    verdict: Verdict | None = None
+    with trio.CancelScope(deadline=trio.current_time() + config.trunk_s) as limit:
+        while verdict is None:
+            if leg.state is LegState.UP:
+                verdict = Verdict.ANSWERED
+            elif leg.gone:
+                verdict = judge(leg, attempt)
+            elif stop():
+                verdict = Verdict.STOPPED
+            else:
+                if leg.state is LegState.RINGING and not rings:
+                    rings = True
+                    limit.deadline = trio.current_time() + config.ring_s
+                    record.ringing_at = time.time()
+                    page.note(EntryKind.RINGING, leg.id, account=attempt.trunk)
+                    on_ring()
+                for message in await receive():
+                    match message:
+                        case (Leg() as its, StasisStart()) if its is leg and not dialled:
+                            dialled = True
+                            leg.dial(int(config.ring_s) + MORE_S)
+                        case (Leg() as its, Refused(what=what)) if its is leg and what.endswith("/dial"):
+                            verdict = Verdict.FAILED
+    verdict = verdict or (Verdict.NO_ANSWER if rings else Verdict.SILENT)
+    _note(page, leg, record, attempt, verdict)
+    match verdict:
+        case Verdict.ANSWERED | Verdict.BUSY:
+            world.trunks.worked(attempt.trunk)
+        case Verdict.FAILED:
+            world.trunks.failed(
+                attempt.trunk, f"a call was refused: {leg.tech_cause or leg.cause} {leg.why}".rstrip()
+            )
+        case Verdict.SILENT:
+            world.trunks.failed(attempt.trunk, f"no sign of life in {config.trunk_s:g} s")
+        case _:
+            pass
+    return verdict
+
+
+_ENDS = {
+    Verdict.BUSY: LegEnd.BUSY,
+    Verdict.SILENT: LegEnd.UNREACHABLE,
+    Verdict.NO_ANSWER: LegEnd.NO_ANSWER,
+    Verdict.STOPPED: LegEnd.CANCELLED,
+}
+
+
+def _note(page: SosPage, leg: Leg, record: LegRecord, attempt: Attempt, verdict: Verdict) -> None:
+    if verdict is Verdict.ANSWERED:
+        record.answered_at = time.time()
+        page.note(EntryKind.ANSWERED, leg.id, account=attempt.trunk)
+        return
+    record.ended_at, record.end = time.time(), _ENDS.get(verdict, LegEnd.FAILED)
+    record.cause, record.sip_code = leg.cause or None, leg.tech_cause or None
+    page.note(
+        EntryKind.LEG_ENDED,
+        leg.id,
+        account=attempt.trunk,
+        end=record.end.value,
+        sip=leg.tech_cause,
+        cause=leg.cause,
+    )

@@ -1,0 +1,360 @@
+"""112 on a real Asterisk: the city's dispatch is called from a lent number, over whatever trunk gets there."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from crm.records import CallRecord, EntryKind, Outcome
+from crm.sos import Lease, Why
+from crm.sos_leases import find_leases
+from crm.store import Store
+from testbed.dispatch import open_dispatch
+from testbed.pidf import sent_location
+from testbed.sipp import SipMessage, Sipp, open_phone, wait_for
+from testbed.town_bed import RunningNode, TownBed, legs, moment, open_node, visiting
+
+PANEL, KOPEYSK = "500001", "500006"
+CHEL_1, DISPATCH_NUMBER = "+73512000001", "112"
+NUMBERS = (
+    "UPDATE sos_numbers SET fias = 'elsewhere' WHERE number <> '+73512000001'"  # one is left for Chelyabinsk
+)
+ROUNDS: Mapping[str, Any] = {"pause_s": 0.2}
+
+
+def invites(dispatch: Sipp) -> list[SipMessage]:
+    """Calls that came to it: a call's later INVITEs have a tag in To."""
+    got = (message for message in dispatch.messages if message.method == "INVITE" and not message.sent)
+    return [message for message in got if "tag=" not in message.header("To")]
+
+
+def leases(node: RunningNode) -> list[Lease]:
+    """All leases, oldest first."""
+    with Store(f"sqlite:///{node.database}") as store:
+        return find_leases(store)[::-1]
+
+
+def trunks(record: CallRecord) -> list[str]:
+    """Over which trunks it was tried, in order."""
+    return [leg.account for leg in record.legs if leg.role == "dispatch"]
+
+
+def alarms(node: RunningNode) -> set[str]:
+    return {alarm.kind.value for alarm in node.node.sos.desk.alarms()}
+
+
+async def test_the_dispatch_of_the_panels_city_is_called_from_a_number_of_its_pool(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+    ):
+        async with visiting(place, PANEL, "112", talk_ms=1000) as visit:
+            invite = await wait_for(dispatch, "INVITE")
+            (going_on,) = leases(node)
+            await node.noted(EntryKind.BRIDGED)
+        call = await node.call()
+        await trio.sleep(0.1)
+        (lease,) = leases(node)
+
+    assert visit.result.final_code == 200
+    assert CHEL_1 in invite.header("From")
+    assert CHEL_1 in invite.header("P-Asserted-Identity")
+    assert invite.start_line.startswith(f"INVITE sip:{DISPATCH_NUMBER}@")
+    assert invite.media("audio").split()[3] == "8", "A-law comes first"
+    assert (call.kind, call.outcome, call.number) == ("sos", Outcome.TALKED, CHEL_1)
+    assert (going_on.panel, going_on.number, going_on.why, going_on.ended_at) == (
+        PANEL,
+        CHEL_1,
+        Why.FREE,
+        None,
+    )
+    assert going_on.call_id == call.call_id
+    assert lease.ended_at is not None
+    assert lease.held_until == lease.ended_at + 1800
+
+    recording = place.bed.recordings / call.recording
+    with wave.open(str(recording)) as file:
+        assert file.getnframes() > 0
+
+
+async def test_the_lease_is_in_the_database_before_the_invite_leaves(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+        visiting(place, PANEL, "SOS"),
+    ):
+        lent = await node.noted(EntryKind.LENT)
+        (lease,) = leases(node)
+        await wait_for(dispatch, "INVITE")
+        came = moment(dispatch, lambda message: message.method == "INVITE")
+    assert lease.number == lent.data["number"]
+    assert lent.at % 86_400 <= came + 0.005
+
+
+async def test_the_dispatch_is_told_where_the_panel_is(place: TownBed, tmp_path: Path) -> None:
+    changes = [f"UPDATE domophones SET floor = 1, place = 'у лифта' WHERE sip_user = '{PANEL}'"]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+        visiting(place, PANEL, "112", talk_ms=100),
+    ):
+        location = sent_location(await wait_for(dispatch, "INVITE"))
+        await node.call()
+    assert location is not None
+    assert location.civic == {
+        "country": "RU",
+        "A1": "Челябинская область",
+        "A3": "Челябинск",
+        "RD": "ул. Ленина",
+        "HNO": "5",
+        "LOC": "п. 1, у лифта",
+        "FLR": "1",
+    }
+    assert location.point == (55.1599, 61.4026)
+    assert location.method == "Manual"
+    assert location.entity == f"pres:{PANEL}@teledom"
+
+
+async def test_a_panel_without_a_house_is_sent_with_the_default_location_to_the_default_dispatch(
+    place: TownBed, tmp_path: Path
+) -> None:
+    changes = ["DELETE FROM domophone_entrances WHERE domophone_id = 1"]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_dispatch(place.bed, "dispatch-2") as dispatch,
+        visiting(place, PANEL, "SOS", talk_ms=100),
+    ):
+        await wait_for(dispatch, "INVITE")
+        call = await node.call()
+        # Its house is still known to Kamailio in this bed, which says the city; so the city's own dispatch is tried.
+        assert trunks(call)[-1] == "dispatch-2"
+
+
+async def test_a_city_without_a_dispatch_of_its_own_gets_the_default_one_and_an_alarm(
+    place: TownBed, tmp_path: Path
+) -> None:
+    changes = ["UPDATE cities SET fias = '11111111-1111-1111-1111-111111111111' WHERE name = 'Челябинск'"]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_dispatch(place.bed, "dispatch-2") as dispatch,
+        visiting(place, PANEL, "112", talk_ms=100),
+    ):
+        invite = await wait_for(dispatch, "INVITE")
+        await node.call()
+        assert "+73510000001" in invite.header("From")
+        assert "city_unknown" in alarms(node)
+
+
+async def test_112_ends_the_panels_own_call_and_a_blocked_flat_is_no_matter(
+    place: TownBed, tmp_path: Path
+) -> None:
+    changes = [
+        "INSERT INTO flat_blocks (flat_id, kind, \"from\", reason) SELECT id, 'debt', 0, '' FROM flats"
+    ]
+    changes += ["DELETE FROM flat_blocks WHERE flat_id = (SELECT min(id) FROM flats)"]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_phone(place.bed, *place.accounts(PANEL, "1"), ring_ms=20_000) as phone,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+        visiting(place, PANEL, "1") as visitor,
+    ):
+        await wait_for(phone, "INVITE")
+        async with visiting(place, PANEL, "112", talk_ms=300) as sos:
+            await wait_for(dispatch, "INVITE")
+            await wait_for(phone, "CANCEL")
+        assert sos.result.final_code == 200
+        by_kind = {call.kind: call for call in await node.calls(2)}
+    assert visitor.result.final_code != 200
+    assert by_kind["visitor"].outcome is Outcome.PREEMPTED
+    assert by_kind["sos"].outcome is Outcome.TALKED
+
+
+async def test_a_second_press_goes_to_the_call_that_stands(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+        visiting(place, PANEL, "112", talk_ms=10_000) as first,
+    ):
+        await node.noted(EntryKind.BRIDGED)
+        async with visiting(place, PANEL, "112", talk_ms=500) as second:
+            await node.noted(EntryKind.PRESSED_AGAIN)
+            await wait_for(first.sipp, "BYE")
+        assert second.result.final_code == 200
+        call = await node.call()
+        assert len(invites(dispatch)) == 1
+    assert call.outcome is Outcome.TALKED
+    assert [leg.role for leg in call.legs] == ["panel", "dispatch", "panel"]
+
+
+async def test_a_second_press_while_the_dispatch_rings_is_heard_too(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1", ring_ms=1500) as dispatch,
+        visiting(place, PANEL, "112", talk_ms=10_000),
+    ):
+        await wait_for(dispatch, "INVITE")
+        async with visiting(place, PANEL, "112", talk_ms=300) as second:
+            await node.noted(EntryKind.BRIDGED)
+        assert second.result.final_code == 200
+        call = await node.call()
+        assert len(invites(dispatch)) == 1
+    assert call.outcome is Outcome.TALKED
+
+
+async def test_a_trunk_that_fails_is_left_for_the_next(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1", refuses_with=503),
+        open_dispatch(place.bed, "dispatch-2") as dispatch,
+    ):
+        async with visiting(place, PANEL, "112", talk_ms=100):
+            await wait_for(dispatch, "INVITE")
+            assert "trunk_down" in alarms(node)
+        async with visiting(place, PANEL, "112", talk_ms=100):
+            pass
+        first, second = await node.calls(2)
+    assert trunks(first) == ["dispatch-1", "dispatch-2"]
+    assert trunks(second) == ["dispatch-2"], "what failed a moment ago is tried last"
+    assert first.number == second.number
+
+
+async def test_a_silent_trunk_is_left_after_four_seconds(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1", silent=True),
+        open_dispatch(place.bed, "dispatch-2") as dispatch,
+        visiting(place, PANEL, "112", talk_ms=100),
+    ):
+        await node.noted(EntryKind.INVITE, account="dispatch-1")
+        began = trio.current_time()
+        await wait_for(dispatch, "INVITE")
+        took_s = trio.current_time() - began
+        await node.call()
+    assert 3.5 < took_s < 5
+
+
+async def test_a_dispatch_that_is_not_there_is_known_before_anybody_calls(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with open_node(place, tmp_path) as node, open_dispatch(place.bed, "dispatch-2") as dispatch:
+        with trio.fail_after(15):
+            while "trunk_down" not in alarms(node):  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.05)
+        async with visiting(place, PANEL, "112", talk_ms=100) as visit:
+            await wait_for(dispatch, "INVITE")
+        call = await node.call()
+    assert visit.result.final_code == 200
+    assert trunks(call) == ["dispatch-2"]
+
+
+async def test_a_busy_dispatch_is_called_again_and_the_person_is_told(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path, sos=ROUNDS) as node,
+        open_dispatch(place.bed, "dispatch-1", busy_first=1) as dispatch,
+        open_dispatch(place.bed, "dispatch-2", refuses_with=486),
+        visiting(place, PANEL, "112", talk_ms=100) as visit,
+    ):
+        await node.noted(EntryKind.PROMPT, media="sound:teledom/sos-busy")
+        await node.noted(EntryKind.BRIDGED)
+    assert visit.result.final_code == 200
+    assert len(invites(dispatch)) == 2
+
+
+async def test_a_trunk_that_refuses_a_location_is_called_without_and_that_is_remembered(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with open_dispatch(place.bed, "dispatch-1", refuses_multipart=True) as dispatch:
+        for _ in range(2):
+            async with (
+                open_node(place, tmp_path) as node,
+                visiting(place, PANEL, "112", talk_ms=100) as visit,
+            ):
+                await node.noted(EntryKind.BRIDGED)
+            assert visit.result.final_code == 200
+    with_location = [sent_location(invite) is not None for invite in invites(dispatch)]
+    assert with_location == [True, False, False]
+
+
+async def test_a_panel_with_a_number_of_its_own_is_lent_none(place: TownBed, tmp_path: Path) -> None:
+    changes = [f"UPDATE domophones SET sos_number = '+73517770001' WHERE sip_user = '{PANEL}'"]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+        visiting(place, PANEL, "112", talk_ms=100),
+    ):
+        invite = await wait_for(dispatch, "INVITE")
+        await node.call()
+        assert leases(node) == []
+    assert "+73517770001" in invite.header("From")
+
+
+async def test_a_dry_pool_lends_its_reserve_and_then_breaks_a_guarantee_with_an_alarm(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with (
+        open_node(place, tmp_path, changes=[NUMBERS]) as node,
+        open_dispatch(place.bed, "dispatch-1"),
+    ):
+        for panel in (PANEL, "500002", "500003"):
+            async with visiting(place, panel, "112", talk_ms=100) as visit:
+                await node.noted(EntryKind.BRIDGED)
+            assert visit.result.final_code == 200
+        await node.calls(3)
+        found = [(lease.number, lease.why) for lease in leases(node)]
+        assert {"pool_low", "guarantee_broken"} <= alarms(node)
+    assert found == [(CHEL_1, Why.FREE), ("+73512000000", Why.FREE), (CHEL_1, Why.BROKEN)]
+
+
+async def test_who_gives_up_is_not_called_for_any_longer(place: TownBed, tmp_path: Path) -> None:
+    async with (
+        open_node(place, tmp_path) as node,
+        open_dispatch(place.bed, "dispatch-1", ring_ms=20_000) as dispatch,
+        visiting(place, PANEL, "112", give_up_ms=700),
+    ):
+        await wait_for(dispatch, "INVITE")
+        await wait_for(dispatch, "CANCEL")
+        call = await node.call()
+    assert call.outcome is Outcome.GAVE_UP
+
+
+async def test_where_no_dispatch_can_be_reached_the_duty_desk_is_called(
+    place: TownBed, tmp_path: Path
+) -> None:
+    duty = place.account("7351001")
+    async with AsyncExitStack() as stack:
+        settings = {"rounds": 2, "pause_s": 0.1}
+        node = await stack.enter_async_context(
+            open_node(place, tmp_path, sos=settings, duty={"account": f"{duty.user}@teledom"})
+        )
+        phone = await stack.enter_async_context(open_phone(place.bed, duty))
+        for name in ("dispatch-1", "dispatch-2"):
+            await stack.enter_async_context(open_dispatch(place.bed, name, refuses_with=503))
+        visit = await stack.enter_async_context(visiting(place, PANEL, "112", talk_ms=300))
+        invite = await wait_for(phone, "INVITE", within_s=30)
+        await node.noted(EntryKind.BRIDGED)
+        assert CHEL_1 in invite.header("From")
+    assert visit.result.final_code == 200
+    assert legs(await node.call()) == {}
+
+
+async def test_a_bug_in_the_node_does_not_cost_the_call(place: TownBed, tmp_path: Path) -> None:
+    """The dialplan has it back, and dials the dispatch itself."""
+    async with open_node(place, tmp_path) as node, open_dispatch(place.bed, "dispatch-1") as dispatch:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        node.node.sos.world.trunks.order = broken  # type: ignore[method-assign,assignment]
+        async with visiting(place, PANEL, "112", talk_ms=300) as visit:
+            invite = await wait_for(dispatch, "INVITE")
+        (call,) = await node.calls(1)
+    assert visit.result.final_code == 200
+    assert "+73512000000" in invite.header("From")
+    assert call.outcome is Outcome.FAILED
