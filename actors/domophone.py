@@ -82,7 +82,8 @@ class Found:
 class SosPressed:
     """A 112 call from the panel: its channel stands in TdCallSOS. `city` is what Kamailio says, by its FIAS id.
 
-    `recording` is the file that Asterisk writes. After a restart `found` is the leg to go on with.
+    `recording` is the file that Asterisk writes. `stood`: it stood when the node came (back); then `found` is the leg to
+    go on with.
     """
 
     channel_id: str
@@ -91,6 +92,7 @@ class SosPressed:
     found: Found | None = None
     record: CallRecord | None = None
     first_leg: int = 1
+    stood: bool = False
 
 
 @define(eq=False)
@@ -247,21 +249,20 @@ class Domophone:
                 with trio.move_on_after(HANDOVER_S):
                     await loan.given_back.wait()
         finally:
-            loan.taken.set()
             hold.done.set()
             self._mailbox.tell(Released(hold))
 
 
 @asynccontextmanager
-async def borrowed(mailbox: Mailbox[DomophoneMessage], claim: Claim) -> AsyncIterator[bool]:
-    """Hold a panel's lock to call it; the body is told whether it has it, and cancelled when somebody comes first."""
+async def borrowed(mailbox: Mailbox[DomophoneMessage], claim: Claim) -> AsyncIterator[Loan | None]:
+    """Hold a panel's lock to call it; None: it is not to be had. When somebody comes first the body is cancelled."""
     try:
         loan = await ask(mailbox, partial(Borrow, claim), HANDOVER_S + ASK_S)
     except AskError as error:
         log.warning("a panel's lock could not be borrowed", why=str(error))
         loan = None
     if loan is None:
-        yield False
+        yield None
         return
 
     async def watch(scope: trio.CancelScope) -> None:
@@ -271,7 +272,7 @@ async def borrowed(mailbox: Mailbox[DomophoneMessage], claim: Claim) -> AsyncIte
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, nursery.cancel_scope)
-            yield True
+            yield loan
             nursery.cancel_scope.cancel()
     finally:
         loan.given_back.set()

@@ -45,6 +45,7 @@ from telephony.ari.lane import Request
 VISITORS, SOS = "TdCall", "TdCallSOS"
 OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|bridge)(?:-(\d+))?")
 RETRY_S = 1.0
+HANDED_S = 10.0  # in which a call takes up what it was told to go on with
 
 log = structlog.get_logger("router")
 
@@ -82,6 +83,7 @@ class Router:
             set()
         )  # channels that came in and stand in our applications, as far as we were told
         self._unowned: set[str] = set()  # of those, what the last look found nobody to carry
+        self._handed: dict[str, float] = {}  # what a call was told to go on with, and when: it may not have it yet
         self._look = trio.Event()
         self._under_way: _Look | None = None
         self._looked = False  # since the start of this node
@@ -134,7 +136,9 @@ class Router:
             taken = self._domophones.tell(panel, pressed)
         elif panel:
             recording, city = named.get("recording", ""), named.get("city", "")
-            press = SosPressed(channel_id, city, recording, stood.found, stood.record, stood.first_leg)
+            press = SosPressed(
+                channel_id, city, recording, stood.found, stood.record, stood.first_leg, stood.stood
+            )
             taken = self._domophones.tell(panel, press)
         elif number and application == SOS:
             caller, recording = named.get("caller", ""), named.get("recording", "")
@@ -246,7 +250,10 @@ class Router:
 
     def _give_back(self, snapshot: Snapshot, kept: set[str]) -> None:
         """Hang up what bears our name and is nobody's."""
-        kept = kept | self._ari.legs.keys() | self._ari.bridges
+        now = trio.current_time()
+        self._handed = {id: at for id, at in self._handed.items() if now - at < HANDED_S}
+        self._handed |= dict.fromkeys(kept, now)
+        kept = self._handed.keys() | self._ari.legs.keys() | self._ari.bridges
         for channel in snapshot.channels:
             if OURS.fullmatch(channel.id) and channel.id not in kept:
                 self.hang_up(channel.id)

@@ -32,6 +32,7 @@ from telephony.ari.channels import Leg
 BUSY = Refusal("sos-busy", "busy", 17)
 AGAIN = Refusal("sos-again", "congestion", 34)
 DUTY = Refusal("sos-duty", "congestion", 34)
+TONE = "tone:ring"
 PAUSE = Attempt("", "", "", located=False)  # between two rounds of trunks
 
 log = structlog.get_logger("sos")
@@ -67,7 +68,7 @@ class SosCall(Course):
         self._dispatch = DEFAULT
         self._lent: str | None = None
         self._tone = ""
-        self._tones = 0
+        self._tones = sum(entry.data.get("media") == TONE for entry in record.entries)
         self._was_busy = self._refused_location = False  # in this round; by the last attempt
 
     def stays(self) -> bool:
@@ -84,7 +85,9 @@ class SosCall(Course):
                     try:
                         outcome = await self._carry()
                     except BaseException as error:
-                        if divide(error)[0] is not None:  # a bug must not cost the call: the dialplan has it now
+                        if (
+                            divide(error)[0] is not None
+                        ):  # a bug must not cost the call: the dialplan has it now
                             self._hush()  # behind a tone it would wait for ever
                             self._panel.leave()
                         raise
@@ -127,6 +130,10 @@ class SosCall(Course):
     # --- the course ------------------------------------------------------------------------------------------
 
     async def _carry(self) -> Outcome:
+        if self._pressed.stood:  # a tone that still plays would hold up all that is asked of the channel
+            self._tones += 1
+            for number in range(1, self._tones + 1):
+                self._panel.stop_playing(self._tone_id(number))
         await self._know()
         if self._pressed.found is not None:
             outcome = await self._go_on()
@@ -274,7 +281,6 @@ class SosCall(Course):
         await self._number()  # the same again: so the pool's actor knows of the call
         leg = self.adopted(found.leg_id, up=found.up)
         trunk = next((each.account for each in self.record.legs if each.channel == leg.id), "")
-        self._tone = f"td-{self.record.call_id}-ring-1"
         async with leg:
             if not found.up:
                 attempt = Attempt(self._dispatch, trunk, "", located=False)
@@ -313,8 +319,12 @@ class SosCall(Course):
     def _ring(self) -> None:
         """A ring tone, until it is hushed."""
         self._tones += 1
-        self._tone = f"td-{self.record.call_id}-ring-{self._tones}"
-        self._panel.play("tone:ring", self._tone, self.world.call.language)
+        self._tone = self._tone_id(self._tones)
+        self.page.note(EntryKind.PROMPT, media=TONE)
+        self._panel.play(TONE, self._tone, self.world.call.language)
+
+    def _tone_id(self, number: int) -> str:
+        return f"td-{self.record.call_id}-ring-{number}"
 
     def _hush(self) -> None:
         if self._tone:

@@ -14,7 +14,7 @@ import trio
 from attrs import frozen
 
 from actors.actor import AskError
-from actors.domophone import Claim, DomophoneMessage, Found, borrowed
+from actors.domophone import Claim, DomophoneMessage, Found, Loan, borrowed
 from actors.duty_desk import Kind, State
 from actors.keyed import KeyedSupervisor
 from actors.sos_course import Course, close_leg
@@ -70,6 +70,7 @@ class InboundCall(Course):
         self._came = came
         self._caller = self.inbound(came.channel_id)
         self._pool: SosPool | None = None
+        self._loan: Loan | None = None
 
     async def run(self) -> None:
         """Carry the call; whatever happens, its record is closed with how it ended, unless it goes on."""
@@ -89,6 +90,10 @@ class InboundCall(Course):
                     self._pool.ended(self._pool.stored(self._came.number) or "", self.record.call_id)
                 close_leg(self.page.leg(self._caller, "dispatch", self._came.caller), self._caller)
                 self.page.close(outcome)
+
+    def stays(self) -> bool:
+        taken = self._loan is not None and self._loan.taken.is_set()
+        return super().stays() and not taken
 
     def _over(self) -> bool:
         return self._caller.gone
@@ -115,8 +120,8 @@ class InboundCall(Course):
         if panel is not None and (
             psap or world.config.strangers is Strangers.PANEL or came.found is not None
         ):
-            async with borrowed(self._domophones.ensure(panel.sip_user), Claim.CALL_BACK) as granted:
-                if granted:
+            async with borrowed(self._domophones.ensure(panel.sip_user), Claim.CALL_BACK) as self._loan:
+                if self._loan is not None:
                     outcome = Outcome.PREEMPTED  # when it is cancelled now, that is why
                     outcome = await self._call_panel(panel, psap)
             if outcome is Outcome.PREEMPTED:

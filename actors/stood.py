@@ -19,13 +19,14 @@ _GOES_ON = ("Up", "Ringing")  # a leg in another state may not have been dialled
 @frozen
 class Stood:
     """To go on with: a visitor's talk, or the other leg of a 112 call; what was known of the call; the first leg's number
-    that none has had.
+    that none has had. `stood`: the channel stood when the node came, and has not just come in.
     """
 
     talk: Talk | None = None
     found: Found | None = None
     record: CallRecord | None = None
     first_leg: int = 1
+    stood: bool = False
 
 
 def what_stood(
@@ -44,12 +45,12 @@ def what_stood(
     first_leg = 1 + max(numbers, default=0)
     if bridge is not None and len(bridged) == 1:
         leg = bridged[0]
-        stood = Stood(Talk(bridge.id, leg.id), Found(leg.id, bridge.id, up=True), record, first_leg)
+        stood = Stood(Talk(bridge.id, leg.id), Found(leg.id, bridge.id, up=True), record, first_leg, True)
         return stood, {leg.id, bridge.id}
     # A dispatch that rings, or has answered while nobody was there to bridge it, is not called a second time.
     sos = [leg for leg in legs if leg.id.startswith(f"{ours}sos-") and leg.state in _GOES_ON]
     if not sos:
-        return Stood(record=record, first_leg=first_leg), set()
+        return Stood(None, None, record, first_leg, True), set()
     best = min(sos, key=lambda leg: _GOES_ON.index(leg.state))
     found = Found(best.id, "", up=best.state == "Up")
-    return Stood(None, found, record, first_leg), {best.id}
+    return Stood(None, found, record, first_leg, True), {best.id}

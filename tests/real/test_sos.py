@@ -204,7 +204,7 @@ async def test_a_second_press_while_the_dispatch_rings_is_heard_too(place: TownB
             await node.noted(EntryKind.BRIDGED)
         assert second.result.final_code == 200
         call = await node.call()
-        assert len(invites(dispatch)) == 1
+        assert len(invites(dispatch)) == 1, [m for m in dispatch.messages]
     assert call.outcome is Outcome.TALKED
 
 
@@ -225,9 +225,12 @@ async def test_a_trunk_that_fails_is_left_for_the_next(place: TownBed, tmp_path:
     assert first.number == second.number
 
 
-async def test_a_silent_trunk_is_left_after_four_seconds(place: TownBed, tmp_path: Path) -> None:
+async def test_a_silent_trunk_is_left_after_four_seconds(own_place: TownBed, tmp_path: Path) -> None:
+    # A bed of its own: an INVITE without any reply is repeated for half a minute, and comes to the next dispatch there.
+    place, folder = own_place, tmp_path / "node"
+    folder.mkdir()
     async with (
-        open_node(place, tmp_path) as node,
+        open_node(place, folder) as node,
         open_dispatch(place.bed, "dispatch-1", silent=True),
         open_dispatch(place.bed, "dispatch-2") as dispatch,
         visiting(place, PANEL, "112", talk_ms=100),

@@ -1,0 +1,142 @@
+"""Leases and test calls of 112 for people, in columns, and as plain values for JSON; and where their panels are.
+
+Clock times are those of this machine's zone. What a stranger may have written is shown without control characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from crm.columns import clean, fit, width_of
+from crm.model import City
+from crm.sos import Lease, Why
+from crm.sos_panels import SosPanel, read_panel
+from crm.sos_tests import Overdue, PanelTest
+from crm.store import Store
+
+COLUMN_MAX = 70
+
+_WHY = {
+    Why.OWN_LEASE: "lent to this panel already",
+    Why.FREE: "free, the longest unused",
+    Why.EXPIRED: "kept for another panel, whose guarantee was over",
+    Why.BROKEN: "guaranteed to another panel: none else was left",
+}
+_CAME = {True: "passed", False: "failed", None: "not made"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> list[str]:
+    """Lines: a head, and a row each, in columns as wide as they need to be; numbers stand at the right."""
+    rows = [*rows]
+    cells = [[clean(str(cell)) for cell in row] for row in (head, *rows)]
+    widths = [min(COLUMN_MAX, max(map(width_of, column))) for column in zip(*cells, strict=True)]
+    right = [bool(rows) and all(isinstance(row[n], int) for row in rows) for n in range(len(head))]
+    return [
+        "  ".join(
+            " " * (width - width_of(cell)) + cell if to_right else fit(cell, width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def local(at: float | None) -> str:
+    """A time as `teledom calls` writes it, "" for none."""
+    return "" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def mac(plain: str) -> str:
+    """A MAC as it stands on the panel: 02:50:00:07:a1:21."""
+    return ":".join(plain[n : n + 2] for n in range(0, len(plain), 2))
+
+
+def why(lease: Lease) -> str:
+    """Why this number was lent, in words."""
+    return _WHY[lease.why]
+
+
+def outcome(test: PanelTest) -> str:
+    """What came of a test, in words."""
+    return f"{_CAME[test.passed]}: {test.result}"
+
+
+# --- lists ---------------------------------------------------------------------------------------------------------
+
+
+def leases(found: Sequence[Lease], places: Mapping[str, SosPanel]) -> list[str]:
+    return table(
+        ("STARTED", "ENDED", "HELD UNTIL", "NUMBER", "PANEL", "ADDRESS", "CALL", "WHY"),
+        [
+            (
+                *map(local, (each.started_at, each.ended_at, each.held_until)),
+                *(each.number, each.panel, address(places, each.panel), each.call_id, why(each)),
+            )
+            for each in found
+        ],
+    )
+
+
+def tests(found: Sequence[PanelTest], places: Mapping[str, SosPanel]) -> list[str]:
+    return table(
+        ("STARTED", "PANEL", "ADDRESS", "ASKED", "RESULT", "CALL"),
+        [
+            (
+                *(local(each.started_at), each.panel, address(places, each.panel)),
+                *("by hand" if each.by_hand else "planned", outcome(each), each.call_id),
+            )
+            for each in found
+        ],
+    )
+
+
+def overdue(found: Sequence[Overdue]) -> list[str]:
+    return table(
+        ("LAST PASSED", "PANEL", "MAC", "ADDRESS", "LAST RESULT"),
+        [
+            (
+                *(local(each.passed_at) or "never", each.panel.sip_user, mac(each.panel.mac)),
+                *(each.panel.address, outcome(each.last) if each.last is not None else ""),
+            )
+            for each in found
+        ],
+    )
+
+
+def lease_json(lease: Lease, places: Mapping[str, SosPanel]) -> dict[str, Any]:
+    return attrs.asdict(lease) | {"why": lease.why.value, "address": address(places, lease.panel)}
+
+
+def test_json(test: PanelTest, places: Mapping[str, SosPanel]) -> dict[str, Any]:
+    return attrs.asdict(test) | {"address": address(places, test.panel)}
+
+
+def overdue_json(each: Overdue) -> dict[str, Any]:
+    panel = {"panel": each.panel.sip_user, "domophone": each.panel.mac, "address": each.panel.address}
+    last = attrs.asdict(each.last) if each.last is not None else None
+    return panel | {"passed_at": each.passed_at, "last": last}
+
+
+# --- where they are ------------------------------------------------------------------------------------------------
+
+
+def places_of(store: Store, sip_users: Iterable[str]) -> dict[str, SosPanel]:
+    """Those of some panels that are active. Raises DatabaseAway, SchemaMismatch."""
+    with store.reading() as connection:
+        found = {user: read_panel(connection, user) for user in set(sip_users)}
+    return {user: panel for user, panel in found.items() if panel is not None}
+
+
+def address(places: Mapping[str, SosPanel], sip_user: str) -> str:
+    return places[sip_user].address if sip_user in places else ""
+
+
+def cities(store: Store) -> list[tuple[str, str]]:
+    """The FIAS id and the name of each city that has an id. Raises DatabaseAway, SchemaMismatch."""
+    query = sa.select(City.fias, City.name).where(City.fias.is_not(None)).order_by(City.name)
+    with store.reading() as connection:
+        return [(fias or "", name) for fias, name in connection.execute(query)]

@@ -1,0 +1,549 @@
+"""Test calls of 112 on paper: what is made when, what gives way to what, and what becomes of a test that is not made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from actors import sos_tests
+from actors.duty_desk import Alarm, DutyDesk, Kind, Row, State
+from actors.journal import Journal
+from actors.sos_file import SosFile
+from actors.sos_pool import SosPool
+from actors.sos_register import SosRegister
+from actors.sos_tests import SosTests
+from actors.sos_trunks import Trunks
+from actors.sos_world import SosWorld
+from config import DEFAULT, CallConfig, DispatchConfig, DutyConfig, JournalConfig, SosConfig
+from crm.records import CallRecord, Outcome
+from crm.sos import Lease, Why
+from crm.sos_tests import (
+    PanelTest,
+    ask_test,
+    claim_test,
+    due_tests,
+    finish_test,
+    get_test,
+)
+from crm.store import DatabaseAway, Store, upgrade
+from telephony.ari.events import Channel, StasisStart
+from telephony.ari.lane import Request
+from tests.actors.paper import Paper
+from tests.crm.houses import Houses
+
+EPOCH = 1_800_000_000.0
+PANEL, NUMBER, HOUR = "500001", "+73512000001", 3600.0
+CITY = DispatchConfig(fias="c-1", trunks=("one", "two"), test_number="7001")
+
+
+def wall_clock() -> float:
+    return EPOCH + trio.current_time()
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("crm") / "empty.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(empty: Path, tmp_path: Path) -> Store:
+    shutil.copy(empty, tmp_path / "crm.db")
+    return Store(f"sqlite:///{tmp_path}/crm.db")
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done in a thread is done at once: the clock does not jump over it."""
+
+    async def run_sync(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+
+
+class Stage:
+    """SosTests of a node, a dispatch that does what `does` says of each trunk, and panels in a database.
+
+    A trunk "answers", is "silent", or refuses with a SIP code; (code, "answers"): only a call with a location.
+    """
+
+    def __init__(self, folder: Path, store: Store, city: DispatchConfig, config: SosConfig) -> None:
+        self.paper = Paper()
+        self.paper.ari.attached.add("TdCallSOS")
+        self.store = store
+        self.houses = Houses(store)
+        self.house = self.houses.entrance("п. 1", self.houses.house("5"))
+        self.does: dict[str, str | int | tuple[int, str]] = {"one": "answers", "two": "answers"}
+        self.desk = DutyDesk(DutyConfig(), "n1")
+        self.journal = Journal(JournalConfig(), folder, lambda records: None, away=OSError)
+        self.records: list[CallRecord] = []
+        file = SosFile(folder / "sos.db")
+        dispatches = {DEFAULT: DispatchConfig(), "chel": city}
+        self.trunks = Trunks(config, dispatches, self.paper.ari, file, self.desk)
+        self.pools = {
+            name: SosPool(
+                name, each, config, node="n1", store=store, file=file, desk=self.desk, wall_clock=wall_clock
+            )
+            for name, each in dispatches.items()
+        }
+        self.world = SosWorld(
+            *("n1", config, CallConfig(), "", dispatches, self.paper.ari, self.journal),
+            *(SosRegister(store, file, refresh_s=300), self.pools, self.trunks, self.desk),
+        )
+        self.most_at_once = 0
+        self.tests = SosTests(self.world, store, config, "n1", wall_clock=wall_clock)
+
+    @property
+    def pool(self) -> SosPool:
+        return self.pools["chel"]
+
+    def panel(self, sip_user: str = PANEL) -> None:
+        self.houses.panel(sip_user, self.house)
+
+    def ask(self, panel: str = PANEL) -> int:
+        return ask_test(self.store, panel, wall_clock())
+
+    def row(self, id: int) -> PanelTest:
+        test = get_test(self.store, id)
+        assert test is not None
+        return test
+
+    async def ended(self, id: int, *, within_s: float = 100) -> PanelTest:
+        await until(lambda: self.row(id).ended_at is not None, within_s)
+        return self.row(id)
+
+    def creates(self) -> list[Request]:
+        return self.paper.asked("POST", "channels/create")
+
+    def alarms(self) -> dict[str, str]:
+        return {each.about: each.text for each in self.desk.alarms() if each.kind is Alarm.TEST_FAILED}
+
+    async def dispatch(self) -> None:
+        """The trunks' far ends, and Asterisk between."""
+        seen, located = 0, set()
+        trunks: dict[str, str] = {}
+        while True:
+            self.most_at_once = max(self.most_at_once, len(self.paper.ari.legs))
+            for request in self.paper.requests[seen:]:
+                seen += 1
+                if request.path == "channels/create":
+                    query = request.query or {}
+                    id = query["channelId"]
+                    trunks[id] = query["endpoint"].rpartition("@")[2]
+                    variables: Any = request.body
+                    if "GEOLOC_PROFILE(location_info)" in variables["variables"]:
+                        located.add(id)
+                    if (leg := self.paper.ari.legs.get(id)) is not None:
+                        leg.on_event(StasisStart("TdCallSOS", Channel(id, state="Down")))
+                elif request.path.endswith("/dial"):
+                    id = request.path.split("/")[1]
+                    does = self.does[trunks[id]]
+                    if isinstance(does, tuple):
+                        does = does[0] if id in located else does[1]
+                    if isinstance(does, int):
+                        self.paper.ends(id, cause=21, sip=does)
+                    elif does == "answers":
+                        self.paper.rings(id)
+                        self.paper.answers(id)
+            await trio.sleep(0.05)
+
+
+async def until(is_so: Callable[[], bool], within_s: float = 100) -> None:
+    with trio.fail_after(within_s):
+        while not is_so():  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.1)
+
+
+@asynccontextmanager
+async def on_stage(
+    folder: Path, store: Store, *, city: DispatchConfig = CITY, run: bool = True, **config: Any
+) -> AsyncIterator[Stage]:
+    """With a panel, and a number in its city's pool."""
+    stage = Stage(folder, store, city, SosConfig(**config))
+    stage.panel()
+    stage.pool.pool.set([(NUMBER, False, None)])
+    keep = stage.journal.open
+
+    def open_page(record: CallRecord) -> Any:
+        stage.records.append(record)
+        return keep(record)
+
+    stage.journal.open = open_page  # type: ignore[method-assign]
+    with stage.paper.open():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stage.dispatch)
+            if run:
+                await nursery.start(stage.tests.run)
+            yield stage
+            nursery.cancel_scope.cancel()
+    store.close()
+
+
+# --- the call ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_test_by_hand_is_made_at_once_held_for_three_seconds_and_hung_up(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        id = stage.ask()
+        began = trio.current_time()
+        await until(lambda: bool(stage.creates()), 3)
+        await until(lambda: stage.desk.rows()[0].state is State.TALKING)
+        test = await stage.ended(id)
+        assert 3 <= trio.current_time() - began < 6
+        (create,) = stage.creates()
+        (record,) = stage.records
+        (row,) = stage.desk.rows()
+
+    assert (test.passed, test.node, test.call_id) == (True, "n1", record.call_id)
+    assert test.result.startswith("answered over one after ")
+    assert test.result.endswith(" ms, with its location")
+    assert (create.query or {})["endpoint"] == "PJSIP/7001@one"
+    body: Any = create.body
+    assert body["variables"]["PJSIP_HEADER(add,Subject)"] == "test"
+    assert (record.kind, record.panel, record.number, record.outcome) == (
+        "sos_test",
+        PANEL,
+        NUMBER,
+        Outcome.TALKED,
+    )
+    assert record.legs[0].ended_at is not None
+    assert (row.kind, row.state, row.dispatch, row.note) == (Kind.TEST, State.ENDED, "chel", test.result)
+    assert stage.paper.asked("DELETE", "channels/td-")
+    assert stage.pool.pool.numbers[NUMBER].lease is None
+    assert stage.alarms() == {}
+
+
+async def test_trunks_are_tried_in_their_order_until_one_is_answered(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.does["one"] = 503
+        test = await stage.ended(stage.ask())
+    assert test.passed
+    assert test.result.startswith("answered over two")
+
+
+async def test_a_test_that_nobody_answers_has_failed_and_is_an_alarm_until_one_passes(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.does |= {"one": "silent", "two": 486}
+        test = await stage.ended(stage.ask())
+        assert test.passed is False
+        assert test.result == "one: no sign of life in 4 s; two: busy (SIP 486)"
+        assert stage.alarms() == {
+            PANEL: f"Челябинск, ул. Ленина 5, п. 1: a test of its 112 failed: {test.result}"
+        }
+        assert stage.records[-1].outcome is Outcome.UNREACHABLE
+        assert stage.desk.rows()[0].state is State.FAILED
+        stage.does["two"] = "answers"
+        await stage.ended(stage.ask())
+        assert stage.alarms() == {}
+
+
+async def test_a_trunk_that_refuses_a_location_is_tried_without_and_112_is_not_told_less_for_it(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.does["one"] = (415, "answers")
+        test = await stage.ended(stage.ask())
+        assert test.result.endswith("without a location, as the trunk takes none")
+        assert stage.trunks.takes_location("one")
+    assert len(stage.records[0].legs) == 2
+
+
+async def test_a_panels_own_number_is_shown(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        with store.transaction() as connection:
+            connection.exec_driver_sql("UPDATE domophones SET sos_number = '+73512999999'")
+        await stage.ended(stage.ask())
+    assert stage.records[0].number == "+73512999999"
+
+
+async def test_without_any_number_it_is_called_as_a_112_call_would_be(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.pool.pool.set([])
+        test = await stage.ended(stage.ask())
+    assert test.passed
+    assert stage.records[0].number == ""
+
+
+async def test_a_dispatch_without_trunks_has_failed(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    city = DispatchConfig(fias="c-1", test_number="7001")
+    async with on_stage(tmp_path, store, city=city) as stage:
+        test = await stage.ended(stage.ask())
+    assert (test.passed, test.result) == (False, "[dispatch.chel] has no trunks")
+
+
+# --- what is not made ----------------------------------------------------------------------------------------------
+
+
+async def test_a_pool_whose_numbers_are_all_held_puts_the_test_off_by_an_hour(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        now = wall_clock()
+        lease = Lease("l", "c-1", NUMBER, "other", "0" * 12, "l", "n1", Why.FREE, now - 60, now, now + 1800)
+        stage.pool.pool.set([(NUMBER, False, lease)])
+        id = stage.ask()
+        await until(lambda: bool(stage.row(id).result))
+        test = stage.row(id)
+    assert (test.started_at, test.node) == (None, "")
+    assert test.result == "every number of [dispatch.chel] is held for a panel that may be called back"
+    assert HOUR <= test.due_at - EPOCH < HOUR + 5
+    assert stage.creates() == []
+
+
+@pytest.mark.parametrize(("panel", "dispatch"), [(PANEL, "default"), ("other", "chel")])
+async def test_a_112_call_of_the_panel_or_to_the_dispatch_comes_first(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock, panel: str, dispatch: str
+) -> None:
+    def real(state: State) -> Row:
+        return Row(
+            call_id="c1",
+            kind=Kind.SOS,
+            state=state,
+            at=EPOCH,
+            started_at=EPOCH,
+            panel=panel,
+            dispatch=dispatch,
+        )
+
+    async with on_stage(tmp_path, store) as stage:
+        stage.desk.show(real(State.TALKING))
+        id = stage.ask()
+        await until(lambda: bool(stage.row(id).result))
+        assert stage.row(id).result == "112 call c1 comes first"
+        assert stage.creates() == []
+        stage.desk.show(real(State.ENDED))
+        await until(lambda: stage.desk.rows()[0].state is State.TALKING)
+        stage.desk.show(real(State.CALLING))
+        await until(lambda: stage.row(id).started_at is None)
+        assert stage.records[0].outcome is Outcome.PREEMPTED
+        assert not stage.paper.ari.legs
+        stage.desk.show(real(State.ENDED))
+        assert (await stage.ended(id)).passed
+    assert stage.alarms() == {}
+
+
+async def test_asterisk_away_is_no_failure(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.paper.ari.attached.clear()
+        id = stage.ask()
+        await trio.sleep(20)
+        assert stage.row(id).started_at is None
+        stage.paper.ari.attached.add("TdCallSOS")
+        await until(lambda: bool(stage.creates()))
+        stage.paper.ari.attached.clear()
+        await until(lambda: stage.row(id).started_at is None)
+        assert stage.row(id).result == "Asterisk is away"
+        stage.paper.ari.attached.add("TdCallSOS")
+        assert (await stage.ended(id)).passed
+    assert stage.alarms() == {}
+
+
+async def test_a_node_that_is_stopped_gives_its_test_back(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        id = stage.ask()
+        await until(lambda: bool(stage.creates()))
+    test = get_test(Store(f"sqlite:///{tmp_path}/crm.db"), id)
+    assert test is not None
+    assert (test.started_at, test.ended_at, test.node) == (None, None, "")
+    assert stage.records[0].outcome is Outcome.STOPPED
+    assert stage.paper.asked("DELETE", "channels/td-")
+
+
+async def test_what_cannot_be_made_is_said_to_who_asked_and_dropped_from_the_plan(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store, run=False) as stage:
+        stage.houses.panel("nowhere")
+        await_none = stage.ask("nowhere")
+        gone = stage.ask()
+        with store.transaction() as connection:
+            connection.exec_driver_sql("UPDATE domophones SET active = 0 WHERE sip_user = '500001'")
+            connection.exec_driver_sql(
+                "INSERT INTO sos_tests (panel, by_hand, due_at, node, result, call_id) "
+                "VALUES ('nowhere', 0, 1, '', '', ''), ('500001', 0, 2, '', '', '')"
+            )
+        stage.tests._quiet_until = 0
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.tests.run)
+            tests = [await stage.ended(await_none), await stage.ended(gone)]
+            await until(lambda: not due_tests(store, wall_clock(), 9))
+            nursery.cancel_scope.cancel()
+    assert [each.passed for each in tests] == [None, None]
+    assert tests[0].result == "[dispatch.default] has no test_number"
+    assert tests[1].result == "no active panel has this SIP user"
+    assert stage.creates() == []
+    assert stage.alarms() == {}
+
+
+async def test_a_fault_of_the_node_puts_one_test_off_and_the_others_go_on(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.panel("500002")
+        real = stage.world.register.find
+
+        async def find(sip_user: str, deadline_s: float) -> Any:
+            if sip_user == PANEL:
+                raise RuntimeError("a bug")
+            return await real(sip_user, deadline_s)
+
+        monkeypatch.setattr(stage.world.register, "find", find)
+        faulty, good = stage.ask(), stage.ask("500002")
+        assert (await stage.ended(good)).passed
+        assert stage.row(faulty).result == "a fault of the node: see its log"
+        assert stage.row(faulty).due_at > wall_clock() + HOUR - 30
+
+
+async def test_the_database_away_is_said_once_and_tests_go_on_when_it_is_back(
+    tmp_path: Path,
+    store: Store,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        id = stage.ask()
+        with monkeypatch.context() as patched:
+
+            def away() -> Any:
+                raise DatabaseAway("asking database x: it is away")
+
+            patched.setattr(store, "reading", away)
+            patched.setattr(store, "transaction", away)
+            await trio.sleep(100)
+        said = capsys.readouterr().out
+        assert said.count("no test calls are made: asking database x") == 1
+        assert (await stage.ended(id)).passed
+        assert capsys.readouterr().out.count("test calls go on") == 1
+
+
+# --- when ----------------------------------------------------------------------------------------------------------
+
+
+async def test_no_more_than_so_many_at_once_and_one_of_a_panel(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store, tests_at_once=2) as stage:
+        for n in range(2, 6):
+            stage.panel(f"50000{n}")
+        ids = [stage.ask(), stage.ask(), *(stage.ask(f"50000{n}") for n in range(2, 6))]
+        for id in ids:
+            assert (await stage.ended(id)).passed
+    assert stage.most_at_once == 2
+
+
+async def test_planned_tests_begin_an_hour_after_the_start_and_are_planned_again(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sos_tests, "QUIET_S", 100.0)
+    async with on_stage(tmp_path, store, run=False) as stage:
+        with store.transaction() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO sos_tests (panel, by_hand, due_at, node, result, call_id) "
+                f"VALUES ('{PANEL}', 0, {EPOCH - 600}, '', '', '')"
+            )
+        (planned,) = due_tests(store, EPOCH, 9)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.tests.run)
+            await trio.sleep(95)
+            assert stage.row(planned.id).started_at is None
+            test = await stage.ended(planned.id, within_s=20)
+            (following,) = due_tests(store, EPOCH + 9 * 86_400, 9)
+            nursery.cancel_scope.cancel()
+    assert test.passed
+    assert not following.by_hand
+    assert following.due_at // 86_400 == planned.due_at // 86_400 + 3
+
+
+async def test_every_panel_of_the_city_is_planned_after_the_start(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store) as stage:
+        stage.houses.panel("nowhere")
+        await until(lambda: bool(due_tests(store, EPOCH + 4 * 86_400, 9)))
+        (test,) = due_tests(store, EPOCH + 4 * 86_400, 9)
+    assert test.panel == PANEL
+    assert test.due_at >= EPOCH + HOUR
+
+
+async def test_with_test_days_0_only_tests_by_hand_are_made(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sos_tests, "QUIET_S", 0.0)
+    async with on_stage(tmp_path, store, test_days=0) as stage:
+        assert (await stage.ended(stage.ask())).passed
+        await trio.sleep(200)
+        assert due_tests(store, EPOCH + 99 * 86_400, 9) == []
+
+
+# --- other nodes, other lives --------------------------------------------------------------------------------------
+
+
+async def test_what_this_node_left_over_when_it_died_is_made(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store, run=False) as stage:
+        mine, others = stage.ask(), stage.ask()
+        claim_test(store, mine, "n1", wall_clock())
+        claim_test(store, others, "n2", wall_clock())
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.tests.run)
+            await stage.ended(mine)
+            assert stage.row(others).ended_at is None
+            await stage.ended(others, within_s=1000)
+            nursery.cancel_scope.cancel()
+    assert len(stage.records) == 2
+
+
+async def test_a_failure_is_an_alarm_again_after_a_restart_until_another_node_has_passed_it(
+    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with on_stage(tmp_path, store, run=False) as stage:
+        stage.panel("500002")
+        made = partial(_made, store)
+        made(PANEL, "n1", False)
+        made("500002", "n1", False)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.tests.run)
+            await until(lambda: set(stage.alarms()) == {PANEL, "500002"})
+            await trio.sleep(1)
+            made(PANEL, "n2", True)
+            await until(lambda: set(stage.alarms()) == {"500002"})
+            with store.transaction() as connection:
+                connection.exec_driver_sql("UPDATE domophones SET active = 0 WHERE sip_user = '500002'")
+            stage.world.register._panels.clear()
+            await until(lambda: stage.alarms() == {})
+            nursery.cancel_scope.cancel()
+
+
+def _made(store: Store, panel: str, node: str, passed: bool) -> None:
+    id = ask_test(store, panel, wall_clock())
+    assert claim_test(store, id, node, wall_clock())
+    finish_test(store, id, passed, "", "", wall_clock())
