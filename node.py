@@ -9,6 +9,7 @@
     ├─ router            looks at what Asterisk has
     ├─ events            ARI's applications, a WebSocket each
     ├─ inbound           an actor a call back from 112
+    ├─ tests             test calls of 112
     ├─ domophones        an actor a panel, by its SIP user
     └─ http              /healthz, /readyz, /metrics; a supervisor of its own, which never gives up
 
@@ -97,6 +98,7 @@ class Node:
                 ChildSpec("router", self.router.run),
                 ChildSpec("events", partial(self.ari.run_events, self.router)),
                 ChildSpec("inbound", self.sos.inbound.run, stop_s=config.node.stop_s),
+                ChildSpec("tests", self.sos.tests.run),
                 ChildSpec("domophones", self.domophones.run, stop_s=config.node.stop_s),
                 ChildSpec("http", self.http.run),
             ],

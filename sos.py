@@ -24,6 +24,7 @@ from actors.sos_file import SosFile
 from actors.sos_inbound import CameIn, InboundCall
 from actors.sos_pool import SosPool
 from actors.sos_register import SosRegister
+from actors.sos_tests import SosTests
 from actors.sos_trunks import Trunks
 from actors.sos_world import SosWorld
 from config import Config
@@ -37,7 +38,7 @@ WAIT_S = 5.0
 
 
 class Sos:
-    """The parts. `supervisor` runs what is always there, `inbound` the calls that come in."""
+    """The parts. `supervisor` runs what calls need, `inbound` the calls that come in, `tests` those that are planned."""
 
     def __init__(
         self, config: Config, ari: Ari, journal: Journal, on_event: Callable[[ChildEvent], None]
@@ -72,6 +73,12 @@ class Sos:
             self.trunks,
             self.desk,
         )
+        # Not the connections that leases use.
+        self._tests_store = Store(config.crm.url, busy_s=BUSY_S, pool=2)
+        self._tests = SosTests(self.world, self._tests_store, config.sos, config.node.name)
+        self.tests = Supervisor(
+            [ChildSpec("tests", self._tests.run)], name="tests", intensity=1_000_000, on_event=on_event
+        )
         self.inbound: KeyedSupervisor[str, CameIn] = KeyedSupervisor(
             self._call_back, name="inbound", capacity=4, intensity=1_000_000, on_event=on_event
         )
@@ -103,4 +110,5 @@ class Sos:
     def close(self) -> None:
         """Give back what is open."""
         self._store.close()
+        self._tests_store.close()
         self._file.close()

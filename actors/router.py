@@ -83,7 +83,9 @@ class Router:
             set()
         )  # channels that came in and stand in our applications, as far as we were told
         self._unowned: set[str] = set()  # of those, what the last look found nobody to carry
-        self._handed: dict[str, float] = {}  # what a call was told to go on with, and when: it may not have it yet
+        self._handed: dict[
+            str, float
+        ] = {}  # what a call was told to go on with, and when: it may not have it yet
         self._look = trio.Event()
         self._under_way: _Look | None = None
         self._looked = False  # since the start of this node

@@ -63,15 +63,27 @@ class SosBooks:
         self.away = NOT_YET
         self.version = -1  # of the pool in the database, when it was last seen; -1: never
         self.lent: set[str] = set()  # numbers that the table says are lent
+        self._to_copy: list[Lease] = []  # into the file
         self.owed: dict[str, Lease] = {}  # leases that the database does not have yet, by id
 
     async def write(self, leases: Sequence[Lease], freed: Iterable[str] = ()) -> None:
-        """Commit changes: to the database, or else to the file. Raises PoolChanged: to neither."""
+        """Commit changes: to the database, or else to the file. Raises PoolChanged: to neither.
+
+        What the database has is copied to the file with `copy`, for which nobody has to wait.
+        """
         if not self.away:
             await self._commit(leases, freed)
+            if not self.away:
+                self._to_copy += leases
+                return
         if leases:
-            if self.away:
-                self.owe(leases)
+            self.owe(leases)
+            await self._into_file(leases)
+
+    async def copy(self) -> None:
+        """Bring the file up to date with the database."""
+        leases, self._to_copy = self._to_copy, []
+        if leases:
             await self._into_file(leases)
 
     def owe(self, leases: Iterable[Lease]) -> None:

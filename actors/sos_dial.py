@@ -89,8 +89,12 @@ async def await_answer(
     stop: Callable[[], bool],
     on_ring: Callable[[], None],
     dialled: bool = False,
+    blame: bool = True,
 ) -> Verdict:
-    """Dial as soon as the channel is there, and wait for what comes of it; `receive` gives what the leg tells."""
+    """Dial as soon as the channel is there, and wait for what comes of it; `receive` gives what the leg tells.
+
+    `blame`: a refusal is the trunk's failure (and not that of a number which only a test call dials).
+    """
     config = world.config
     record = page.leg(leg, "dispatch", attempt.trunk)
     rings = False
@@ -122,7 +126,7 @@ async def await_answer(
     match verdict:
         case Verdict.ANSWERED | Verdict.BUSY:
             world.trunks.worked(attempt.trunk)
-        case Verdict.FAILED:
+        case Verdict.FAILED if blame:
             world.trunks.failed(
                 attempt.trunk, f"a call was refused: {leg.tech_cause or leg.cause} {leg.why}".rstrip()
             )

@@ -7,6 +7,7 @@ else that the node does keeps a 112 call waiting.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,8 @@ import msgspec
 import trio
 
 from actors.local_file import OURS_ALONE, LocalFile
+
+CLOSE_S = 2.0
 
 T = TypeVar("T")
 
@@ -46,6 +49,8 @@ class SosFile:
     def __init__(self, path: Path) -> None:
         self._file = LocalFile(path, "the file of 112", _SCHEMA)
         self._limiter = trio.CapacityLimiter(1)
+        self._in_use = threading.Lock()  # by a thread, which may have been left to itself
+        self._closed = False
 
     @property
     def path(self) -> Path:
@@ -82,7 +87,18 @@ class SosFile:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Whoever is cancelled leaves a thread that hangs to itself; the next one waits until it is done."""
-        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+
+        def use() -> T:
+            with self._in_use:
+                if self._closed:
+                    raise OSError(f"{self.path} is closed: the node stops")
+                return work()
+
+        return await trio.to_thread.run_sync(use, limiter=self._limiter, abandon_on_cancel=True)
 
     def close(self) -> None:
-        self._file.close()
+        """Give the file back, for good; a thread that still hangs keeps it."""
+        if self._in_use.acquire(timeout=CLOSE_S):
+            self._closed = True
+            self._file.close()
+            self._in_use.release()

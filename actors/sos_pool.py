@@ -159,6 +159,7 @@ class SosPool:
                                 self._look_again(nursery)
                                 await self._settle()
                     self._say_how_it_stands()
+                    await self._books.copy()
 
     async def _tick(self) -> None:
         while True:

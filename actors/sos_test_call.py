@@ -129,6 +129,7 @@ class TestCall(Course):
                     self.receive,
                     stop=lambda: False,
                     on_ring=lambda: page.show(State.RINGING),
+                    blame=False,
                 )
                 if verdict is Verdict.ANSWERED:
                     after_ms = (trio.current_time() - began) * 1000

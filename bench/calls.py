@@ -68,8 +68,10 @@ class Memory:
 
 
 @asynccontextmanager
-async def open_node(folder: Path, load: RealLoad | SimulatedLoad, ports: Ports) -> AsyncIterator[Child]:
-    """The gateway and the node, each a process; ready when /readyz says so."""
+async def open_node(
+    folder: Path, load: RealLoad | SimulatedLoad, ports: Ports, more: str = ""
+) -> AsyncIterator[Child]:
+    """The gateway and the node, each a process, with `more` settings; ready when /readyz says so."""
     gateway_port, http_port = ports.take(), ports.take()
 
     async def gateway_ready() -> bool:
@@ -86,7 +88,7 @@ async def open_node(folder: Path, load: RealLoad | SimulatedLoad, ports: Ports) 
         f'[node]\nname = "bench"\nstate_dir = "{folder}"\nhttp = "{HOST}:{http_port}"\n'
         f'[ari]\nurl = "{load.ari_url}"\nuser = "{load.ari_user}"\n'
         f'[push]\nurl = "http://{HOST}:{gateway_port}/push"\n'
-        f'[crm]\nurl = "sqlite:///{folder}/crm.db"\n[log]\nlevel = "warning"\n'
+        f'[crm]\nurl = "sqlite:///{folder}/crm.db"\n[log]\nlevel = "warning"\n{more}'
     )
 
     async def node_ready() -> bool:

@@ -22,7 +22,7 @@ from testbed.bed import Bed, Credentials, Kind, open_bed
 from testbed.debs import get_tree
 from testbed.sipp import Sipp, SippResult, panel_sipp, register
 
-_SHORT = ("-trace_shortmsg", "-shortmessage_file", "short.log")
+SHORT = ("-trace_shortmsg", "-shortmessage_file", "short.log")
 _RING_ONLY_MS = 120_000
 _AT_ONCE = 1000  # accounts that one SIPp registers, within its ten seconds
 
@@ -37,6 +37,7 @@ class RealLoad:
     talk_s: float
     answering: Sipp
     ringing: Sipp
+    nice: int = 0
     _run: tuple[float, float, int] = (0.0, 1.0, 0)  # when this run began, its rate, its calls
     _panels: Sipp | None = None
     _result: SippResult | None = None
@@ -73,8 +74,9 @@ class RealLoad:
             self.bed,
             talk_ms=int(self.talk_s * 1000) + 10_000,
             give_up_ms=20_000,
-            options=[*options, "-timeout", f"{limit_s:.0f}s", *_SHORT],
+            options=[*options, "-timeout", f"{limit_s:.0f}s", *SHORT],
         )
+        self._panels.nice = self.nice
         self._run = trio.current_time(), rate, calls
         rows = [(flat.panel, PASSWORD, flat.dialled) for flat in self.flats]
         self._result = await self._panels.run(rows, trace=False)
@@ -82,11 +84,11 @@ class RealLoad:
     def result(self) -> LoadResult:
         assert self._panels is not None
         assert self._result is not None
-        pressed = _invites(self._panels, sent=True)
+        pressed = invites(self._panels, sent=True)
         rung: dict[str, list[float]] = {}
         for sipp in (self.answering, self.ringing):
             skip = self._seen[sipp.scenario + str(sipp.port)]
-            rung |= _invites(sipp, sent=False, skip=skip)
+            rung |= invites(sipp, sent=False, skip=skip)
         times_ms, unrung = [], 0
         for flat in self.flats:
             for nth, at in enumerate(pressed.get(flat.dialled, [])):
@@ -102,23 +104,25 @@ class RealLoad:
 
 @asynccontextmanager
 async def open_real(
-    folder: Path, flats: list[BenchFlat], *, answer_s: float, talk_s: float
+    folder: Path, flats: list[BenchFlat], *, answer_s: float, talk_s: float, nice: int = 0
 ) -> AsyncIterator[RealLoad]:
-    """Asterisk, Kamailio and the phones, registered. Raises TestbedUnavailable, ProcessFailed."""
+    """Asterisk, Kamailio and the phones, registered; SIPp runs at the priority `nice`. Raises TestbedUnavailable,
+    ProcessFailed.
+    """
     tree = get_tree()
     async with open_bed(folder / "bed", tree, crm_db=folder / "crm.db") as bed:
-        answering = _phone(bed, round(answer_s * 1000), round(talk_s * 1000))
-        ringing = _phone(bed, _RING_ONLY_MS, 1000)
+        answering = _phone(bed, round(answer_s * 1000), round(talk_s * 1000), nice)
+        ringing = _phone(bed, _RING_ONLY_MS, 1000, nice)
         async with answering.prepare(server=True, trace=False), ringing.prepare(server=True, trace=False):
             first = [Credentials(flat.accounts[0], PASSWORD, Kind.ACCOUNT) for flat in flats]
             rest = [Credentials(a, PASSWORD, Kind.ACCOUNT) for flat in flats for a in flat.accounts[1:]]
             for users, phone in ((first, answering), (rest, ringing)):
                 for start in range(0, len(users), _AT_ONCE):
                     await register(bed, users[start : start + _AT_ONCE], phone.port, expires_s=3600)
-            yield RealLoad(bed, flats, answer_s, talk_s, answering, ringing)
+            yield RealLoad(bed, flats, answer_s, talk_s, answering, ringing, nice)
 
 
-def _phone(bed: Bed, ring_ms: int, talk_ms: int) -> Sipp:
+def _phone(bed: Bed, ring_ms: int, talk_ms: int, nice: int) -> Sipp:
     sdp = (Path(__file__).resolve().parent.parent / "testbed/scenarios/audio.sdp").read_text().strip()
     places = {
         "RING_MS": str(ring_ms),
@@ -126,7 +130,7 @@ def _phone(bed: Bed, ring_ms: int, talk_ms: int) -> Sipp:
         "CODE": "0",
         "SDP": sdp.replace("\n", "\n      "),
     }
-    return Sipp(bed, "phone", places, _SHORT)
+    return Sipp(bed, "phone", places, SHORT, nice=nice)
 
 
 def _lines(sipp: Sipp) -> list[str]:
@@ -138,7 +142,7 @@ def _count(sipp: Sipp) -> int:
     return len(_lines(sipp))
 
 
-def _invites(sipp: Sipp, *, sent: bool, skip: int = 0) -> dict[str, list[float]]:
+def invites(sipp: Sipp, *, sent: bool, skip: int = 0) -> dict[str, list[float]]:
     """When INVITEs to each user went out or came in, in seconds since the epoch; `skip` so many lines."""
     found: dict[str, list[float]] = defaultdict(list)
     calls: set[str] = set()  # an INVITE may be sent twice

@@ -154,10 +154,14 @@ def take_up_lost(store: Store, before: float, *, since: float = 0.0, node: str =
     lost = sa.and_(_TESTS.c.started_at < before, _TESTS.c.started_at >= since)
     if node:
         lost = sa.or_(lost, sa.and_(_TESTS.c.node == node, _TESTS.c.started_at.is_not(None)))
+    lost = sa.and_(lost, _TESTS.c.ended_at.is_(None))
+    with store.reading() as connection:  # there mostly are none, and nobody is to wait for that
+        ids = connection.scalars(sa.select(_TESTS.c.id).where(lost)).all()
+    if not ids:
+        return 0
     with store.transaction() as connection:
-        again = connection.execute(
-            sa.update(_TESTS).where(lost, _TESTS.c.ended_at.is_(None)).values(node="", started_at=None)
-        )
+        waits = sa.update(_TESTS).where(_TESTS.c.id.in_(ids), lost).values(node="", started_at=None)
+        again = connection.execute(waits)
         return again.rowcount
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,284 +11,31 @@ import trio
 import trio.testing
 
 from actors import sos_tests
-from actors.duty_desk import Alarm, DutyDesk, Kind, Row, State
-from actors.journal import Journal
-from actors.sos_file import SosFile
-from actors.sos_pool import SosPool
-from actors.sos_register import SosRegister
-from actors.sos_tests import SosTests
-from actors.sos_trunks import Trunks
-from actors.sos_world import SosWorld
-from config import DEFAULT, CallConfig, DispatchConfig, DutyConfig, JournalConfig, SosConfig
-from crm.records import CallRecord, Outcome
+from actors.duty_desk import Kind, Row, State
+from crm.records import Outcome
 from crm.sos import Lease, Why
 from crm.sos_tests import (
-    PanelTest,
     ask_test,
     claim_test,
     due_tests,
     finish_test,
     get_test,
 )
-from crm.store import DatabaseAway, Store, upgrade
-from telephony.ari.events import Channel, StasisStart
-from telephony.ari.lane import Request
-from tests.actors.paper import Paper
-from tests.crm.houses import Houses
+from crm.store import DatabaseAway, Store
+from tests.actors.sos_tests_stage import (
+    EPOCH,
+    HOUR,
+    NUMBER,
+    PANEL,
+    empty,
+    no_threads,
+    on_stage,
+    store,
+    until,
+    wall_clock,
+)
 
-EPOCH = 1_800_000_000.0
-PANEL, NUMBER, HOUR = "500001", "+73512000001", 3600.0
-CITY = DispatchConfig(fias="c-1", trunks=("one", "two"), test_number="7001")
-
-
-def wall_clock() -> float:
-    return EPOCH + trio.current_time()
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("crm") / "empty.db"
-    upgrade(f"sqlite:///{file}")
-    return file
-
-
-@pytest.fixture
-def store(empty: Path, tmp_path: Path) -> Store:
-    shutil.copy(empty, tmp_path / "crm.db")
-    return Store(f"sqlite:///{tmp_path}/crm.db")
-
-
-@pytest.fixture(autouse=True)
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is done in a thread is done at once: the clock does not jump over it."""
-
-    async def run_sync(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        return work(*arguments)
-
-    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
-
-
-class Stage:
-    """SosTests of a node, a dispatch that does what `does` says of each trunk, and panels in a database.
-
-    A trunk "answers", is "silent", or refuses with a SIP code; (code, "answers"): only a call with a location.
-    """
-
-    def __init__(self, folder: Path, store: Store, city: DispatchConfig, config: SosConfig) -> None:
-        self.paper = Paper()
-        self.paper.ari.attached.add("TdCallSOS")
-        self.store = store
-        self.houses = Houses(store)
-        self.house = self.houses.entrance("п. 1", self.houses.house("5"))
-        self.does: dict[str, str | int | tuple[int, str]] = {"one": "answers", "two": "answers"}
-        self.desk = DutyDesk(DutyConfig(), "n1")
-        self.journal = Journal(JournalConfig(), folder, lambda records: None, away=OSError)
-        self.records: list[CallRecord] = []
-        file = SosFile(folder / "sos.db")
-        dispatches = {DEFAULT: DispatchConfig(), "chel": city}
-        self.trunks = Trunks(config, dispatches, self.paper.ari, file, self.desk)
-        self.pools = {
-            name: SosPool(
-                name, each, config, node="n1", store=store, file=file, desk=self.desk, wall_clock=wall_clock
-            )
-            for name, each in dispatches.items()
-        }
-        self.world = SosWorld(
-            *("n1", config, CallConfig(), "", dispatches, self.paper.ari, self.journal),
-            *(SosRegister(store, file, refresh_s=300), self.pools, self.trunks, self.desk),
-        )
-        self.most_at_once = 0
-        self.tests = SosTests(self.world, store, config, "n1", wall_clock=wall_clock)
-
-    @property
-    def pool(self) -> SosPool:
-        return self.pools["chel"]
-
-    def panel(self, sip_user: str = PANEL) -> None:
-        self.houses.panel(sip_user, self.house)
-
-    def ask(self, panel: str = PANEL) -> int:
-        return ask_test(self.store, panel, wall_clock())
-
-    def row(self, id: int) -> PanelTest:
-        test = get_test(self.store, id)
-        assert test is not None
-        return test
-
-    async def ended(self, id: int, *, within_s: float = 100) -> PanelTest:
-        await until(lambda: self.row(id).ended_at is not None, within_s)
-        return self.row(id)
-
-    def creates(self) -> list[Request]:
-        return self.paper.asked("POST", "channels/create")
-
-    def alarms(self) -> dict[str, str]:
-        return {each.about: each.text for each in self.desk.alarms() if each.kind is Alarm.TEST_FAILED}
-
-    async def dispatch(self) -> None:
-        """The trunks' far ends, and Asterisk between."""
-        seen, located = 0, set()
-        trunks: dict[str, str] = {}
-        while True:
-            self.most_at_once = max(self.most_at_once, len(self.paper.ari.legs))
-            for request in self.paper.requests[seen:]:
-                seen += 1
-                if request.path == "channels/create":
-                    query = request.query or {}
-                    id = query["channelId"]
-                    trunks[id] = query["endpoint"].rpartition("@")[2]
-                    variables: Any = request.body
-                    if "GEOLOC_PROFILE(location_info)" in variables["variables"]:
-                        located.add(id)
-                    if (leg := self.paper.ari.legs.get(id)) is not None:
-                        leg.on_event(StasisStart("TdCallSOS", Channel(id, state="Down")))
-                elif request.path.endswith("/dial"):
-                    id = request.path.split("/")[1]
-                    does = self.does[trunks[id]]
-                    if isinstance(does, tuple):
-                        does = does[0] if id in located else does[1]
-                    if isinstance(does, int):
-                        self.paper.ends(id, cause=21, sip=does)
-                    elif does == "answers":
-                        self.paper.rings(id)
-                        self.paper.answers(id)
-            await trio.sleep(0.05)
-
-
-async def until(is_so: Callable[[], bool], within_s: float = 100) -> None:
-    with trio.fail_after(within_s):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
-            await trio.sleep(0.1)
-
-
-@asynccontextmanager
-async def on_stage(
-    folder: Path, store: Store, *, city: DispatchConfig = CITY, run: bool = True, **config: Any
-) -> AsyncIterator[Stage]:
-    """With a panel, and a number in its city's pool."""
-    stage = Stage(folder, store, city, SosConfig(**config))
-    stage.panel()
-    stage.pool.pool.set([(NUMBER, False, None)])
-    keep = stage.journal.open
-
-    def open_page(record: CallRecord) -> Any:
-        stage.records.append(record)
-        return keep(record)
-
-    stage.journal.open = open_page  # type: ignore[method-assign]
-    with stage.paper.open():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stage.dispatch)
-            if run:
-                await nursery.start(stage.tests.run)
-            yield stage
-            nursery.cancel_scope.cancel()
-    store.close()
-
-
-# --- the call ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_test_by_hand_is_made_at_once_held_for_three_seconds_and_hung_up(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        id = stage.ask()
-        began = trio.current_time()
-        await until(lambda: bool(stage.creates()), 3)
-        await until(lambda: stage.desk.rows()[0].state is State.TALKING)
-        test = await stage.ended(id)
-        assert 3 <= trio.current_time() - began < 6
-        (create,) = stage.creates()
-        (record,) = stage.records
-        (row,) = stage.desk.rows()
-
-    assert (test.passed, test.node, test.call_id) == (True, "n1", record.call_id)
-    assert test.result.startswith("answered over one after ")
-    assert test.result.endswith(" ms, with its location")
-    assert (create.query or {})["endpoint"] == "PJSIP/7001@one"
-    body: Any = create.body
-    assert body["variables"]["PJSIP_HEADER(add,Subject)"] == "test"
-    assert (record.kind, record.panel, record.number, record.outcome) == (
-        "sos_test",
-        PANEL,
-        NUMBER,
-        Outcome.TALKED,
-    )
-    assert record.legs[0].ended_at is not None
-    assert (row.kind, row.state, row.dispatch, row.note) == (Kind.TEST, State.ENDED, "chel", test.result)
-    assert stage.paper.asked("DELETE", "channels/td-")
-    assert stage.pool.pool.numbers[NUMBER].lease is None
-    assert stage.alarms() == {}
-
-
-async def test_trunks_are_tried_in_their_order_until_one_is_answered(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        stage.does["one"] = 503
-        test = await stage.ended(stage.ask())
-    assert test.passed
-    assert test.result.startswith("answered over two")
-
-
-async def test_a_test_that_nobody_answers_has_failed_and_is_an_alarm_until_one_passes(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        stage.does |= {"one": "silent", "two": 486}
-        test = await stage.ended(stage.ask())
-        assert test.passed is False
-        assert test.result == "one: no sign of life in 4 s; two: busy (SIP 486)"
-        assert stage.alarms() == {
-            PANEL: f"Челябинск, ул. Ленина 5, п. 1: a test of its 112 failed: {test.result}"
-        }
-        assert stage.records[-1].outcome is Outcome.UNREACHABLE
-        assert stage.desk.rows()[0].state is State.FAILED
-        stage.does["two"] = "answers"
-        await stage.ended(stage.ask())
-        assert stage.alarms() == {}
-
-
-async def test_a_trunk_that_refuses_a_location_is_tried_without_and_112_is_not_told_less_for_it(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        stage.does["one"] = (415, "answers")
-        test = await stage.ended(stage.ask())
-        assert test.result.endswith("without a location, as the trunk takes none")
-        assert stage.trunks.takes_location("one")
-    assert len(stage.records[0].legs) == 2
-
-
-async def test_a_panels_own_number_is_shown(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        with store.transaction() as connection:
-            connection.exec_driver_sql("UPDATE domophones SET sos_number = '+73512999999'")
-        await stage.ended(stage.ask())
-    assert stage.records[0].number == "+73512999999"
-
-
-async def test_without_any_number_it_is_called_as_a_112_call_would_be(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with on_stage(tmp_path, store) as stage:
-        stage.pool.pool.set([])
-        test = await stage.ended(stage.ask())
-    assert test.passed
-    assert stage.records[0].number == ""
-
-
-async def test_a_dispatch_without_trunks_has_failed(
-    tmp_path: Path, store: Store, autojump_clock: trio.testing.MockClock
-) -> None:
-    city = DispatchConfig(fias="c-1", test_number="7001")
-    async with on_stage(tmp_path, store, city=city) as stage:
-        test = await stage.ended(stage.ask())
-    assert (test.passed, test.result) == (False, "[dispatch.chel] has no trunks")
+__all__ = ["empty", "no_threads", "store"]
 
 
 # --- what is not made ----------------------------------------------------------------------------------------------
