@@ -45,6 +45,7 @@ from telephony.ari.lane import Request
 VISITORS, SOS = "TdCall", "TdCallSOS"
 OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|bridge)(?:-(\d+))?")
 RETRY_S = 1.0
+SET_UP_S = 0.2  # at most, for which visitors' calls wait until a 112 call is on its way
 HANDED_S = 10.0  # in which a call takes up what it was told to go on with
 
 log = structlog.get_logger("router")
@@ -121,6 +122,8 @@ class Router:
         if channel.id.startswith("td-"):
             self.hang_up(channel.id)  # a leg of a call that is over answered while its end was under way
         elif application in (VISITORS, SOS):
+            if application == SOS:
+                self._ari.precedence.claim(SET_UP_S)
             self._arrived.add(channel.id)
             self._hand_over(application, channel.id, event.args, Stood())
         else:

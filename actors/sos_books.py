@@ -64,6 +64,7 @@ class SosBooks:
         self.version = -1  # of the pool in the database, when it was last seen; -1: never
         self.lent: set[str] = set()  # numbers that the table says are lent
         self._to_copy: list[Lease] = []  # into the file
+        self._wake = trio.Event()
         self.owed: dict[str, Lease] = {}  # leases that the database does not have yet, by id
 
     async def write(self, leases: Sequence[Lease], freed: Iterable[str] = ()) -> None:
@@ -75,15 +76,18 @@ class SosBooks:
             await self._commit(leases, freed)
             if not self.away:
                 self._to_copy += leases
+                self._wake.set()
                 return
         if leases:
             self.owe(leases)
             await self._into_file(leases)
 
     async def copy(self) -> None:
-        """Bring the file up to date with the database."""
-        leases, self._to_copy = self._to_copy, []
-        if leases:
+        """Keep the file up to date with the database, until cancelled: beside the actor, which goes on lending."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            leases, self._to_copy = self._to_copy, []
             await self._into_file(leases)
 
     def owe(self, leases: Iterable[Lease]) -> None:

@@ -1,7 +1,7 @@
 """The course of a 112 call: from the panel's button to the dispatch, over whatever trunk gets there.
 
 It runs in the nursery of its panel's actor, which it has from whatever was there before, and owns the panel's channel,
-the legs to dispatches and the bridge. A call that the node cannot carry (a bug, no trunk that takes it) is handed back to
+the legs to dispatches and the bridge. While the lease is being committed the trunk's channel is made. A call that the node cannot carry (a bug, no trunk that takes it) is handed back to
 the dialplan, which dials the dispatch itself.
 """
 
@@ -205,8 +205,8 @@ class SosCall(Course):
         world, page = self.world, self.page
         async with self.new_leg("sos") as leg:
             entity = f"pres:{self._info.sip_user}@{self._info.domain or 'teledom'}"
-            number = await self._number()
-            create(leg, attempt, number, world.location(self._info), entity, originator=self._panel.id)
+            create(leg, attempt, world.location(self._info), entity, originator=self._panel.id)
+            await self._number()
             page.note(EntryKind.INVITE, leg.id, account=attempt.trunk)
             page.show(State.CALLING, dispatch=attempt.dispatch, trunk=attempt.trunk)
             verdict = await self._answer(leg, attempt)
@@ -226,6 +226,7 @@ class SosCall(Course):
             self.page,
             leg,
             attempt,
+            self._lent or "",
             self.receive,
             stop=self._is_gone,
             on_ring=lambda: self.page.show(State.RINGING),

@@ -21,6 +21,7 @@ from telephony.location import Location, location_variables
 # What a trunk answers that does not take an INVITE with more than SDP in it.
 _NO_MULTIPART = (400, 406, 415, 420, 488, 493, 513, 606)
 _BUSY_CODES, _BUSY_CAUSE = (486, 600), 17
+ON_ITS_WAY_S = 0.02  # in which Asterisk sends an INVITE
 MORE_S = 5  # by which Asterisk gives up later than we do
 
 Receive = Callable[[], Awaitable[list[object]]]
@@ -61,19 +62,14 @@ def judge(leg: Leg, attempt: Attempt) -> Verdict:
 def create(
     leg: Leg,
     attempt: Attempt,
-    number: str,
     location: Location,
     entity: str,
     *,
     originator: str = "",
     test: bool = False,
 ) -> None:
-    """Make the leg's channel; `number` is what the dispatch sees and calls back, "" for none."""
+    """Make the leg's channel, which may take as long as a lease does; `await_answer` dials it."""
     variables = location_variables(location, entity=entity) if attempt.located else {}
-    if number:
-        # Whom a created channel calls for is its connected line: From and P-Asserted-Identity are made of that.
-        variables["CONNECTEDLINE(all)"] = f"<{number}>"
-        variables["CONNECTEDLINE(pres)"] = "allowed"
     if test:
         variables["PJSIP_HEADER(add,Subject)"] = "test"
     leg.create(f"PJSIP/{attempt.dials}@{attempt.trunk}", originator=originator, variables=variables)
@@ -84,6 +80,7 @@ async def await_answer(
     page: SosPage,
     leg: Leg,
     attempt: Attempt,
+    number: str,
     receive: Receive,
     *,
     stop: Callable[[], bool],
@@ -93,6 +90,7 @@ async def await_answer(
 ) -> Verdict:
     """Dial as soon as the channel is there, and wait for what comes of it; `receive` gives what the leg tells.
 
+    `number` is what the dispatch sees and calls back, "" for none.
     `blame`: a refusal is the trunk's failure (and not that of a number which only a test call dials).
     """
     config = world.config
@@ -118,7 +116,12 @@ async def await_answer(
                     match message:
                         case (Leg() as its, StasisStart()) if its is leg and not dialled:
                             dialled = True
+                            if number:
+                                # Whom a created channel calls for is its connected line: of that Asterisk makes From
+                                # and P-Asserted-Identity. Before it is in its application that could be lost.
+                                leg.set_variable("CONNECTEDLINE(all)", f"<{number}>")
                             leg.dial(int(config.ring_s) + MORE_S)
+                            world.ari.precedence.claim(ON_ITS_WAY_S)
                         case (Leg() as its, Refused(what=what)) if its is leg and what.endswith("/dial"):
                             verdict = Verdict.FAILED
     verdict = verdict or (Verdict.NO_ANSWER if rings else Verdict.SILENT)

@@ -141,6 +141,7 @@ class SosPool:
         with self._mailbox.owned():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._tick)
+                nursery.start_soon(self._books.copy)
                 while True:
                     for message in await self._mailbox.receive_all():
                         match message:
@@ -159,7 +160,6 @@ class SosPool:
                                 self._look_again(nursery)
                                 await self._settle()
                     self._say_how_it_stands()
-                    await self._books.copy()
 
     async def _tick(self) -> None:
         while True:

@@ -118,7 +118,7 @@ class TestCall(Course):
         try:
             async with leg:
                 entity = f"pres:{panel.sip_user}@{panel.domain or 'teledom'}"
-                create(leg, attempt, self.record.number, world.location(panel), entity, test=True)
+                create(leg, attempt, world.location(panel), entity, test=True)
                 page.note(EntryKind.INVITE, leg.id, account=attempt.trunk)
                 page.show(State.CALLING, trunk=attempt.trunk)
                 verdict = await await_answer(
@@ -126,6 +126,7 @@ class TestCall(Course):
                     page,
                     leg,
                     attempt,
+                    self.record.number,
                     self.receive,
                     stop=lambda: False,
                     on_ring=lambda: page.show(State.RINGING),

@@ -46,6 +46,7 @@ TOP = Path(__file__).resolve().parent.parent
 FIAS = "5f1b6b7e-7d2a-4e0e-9b57-1f4a8c3d2e10"
 TRUNK = "dispatch-1"
 SETTINGS = f'[dispatch.bench]\nfias = "{FIAS}"\ntrunks = ["{TRUNK}"]\n'
+NUMBERS = 100
 LIFE_S = 4.0  # of a visitor's call, and of an SOS call: no panel is pressed again before
 
 
@@ -69,7 +70,7 @@ async def measure_latency(args: argparse.Namespace, folder: Path) -> tuple[Laten
     with Store(url) as store:
         with store.transaction() as connection:
             connection.execute(table(City).update().values(fias=FIAS))
-        add_numbers(store, FIAS, [f"+7351{n:07}" for n in range(1000)])
+        add_numbers(store, FIAS, [f"+7351{n:07}" for n in range(NUMBERS)])
     async with AsyncExitStack() as stack:
         ports = stack.enter_context(open_ports())
         load = await stack.enter_async_context(
@@ -120,7 +121,14 @@ async def open_dispatch(load: RealLoad) -> AsyncIterator[Sipp]:
         "BUSY_FIRST": "0",
         "SDP": sdp(Media.AUDIO),
     }
-    dispatch = Sipp(load.bed, "dispatch", places, SHORT, port=load.bed.trunk(TRUNK).port)
+    dispatch = Sipp(
+        load.bed,
+        "dispatch",
+        places,
+        SHORT,
+        port=load.bed.trunk(TRUNK).port,
+        nice=int(os.environ.get("SN", "0")),
+    )
     async with dispatch.prepare(server=True, trace=False):
         await trunk_is(load.bed, TRUNK, "online")
         yield dispatch
@@ -131,6 +139,7 @@ async def press(load: RealLoad, panels: list[BenchFlat], calls: int, rate: float
     seen = len(came(dispatch))
     options = ["-m", str(calls), "-r", "1", "-rp", str(round(1000 / rate)), "-timeout", "120s", *SHORT]
     sipp = panel_sipp(load.bed, talk_ms=500, give_up_ms=20_000, options=options)
+    sipp.nice = int(os.environ.get("SN", "0"))
     await sipp.run([(panel.panel, PASSWORD, "112") for panel in panels], trace=False)
     await trio.sleep(0.5)
     sent = sorted(at for times in invites(sipp, sent=True).values() for at in times)

@@ -33,9 +33,11 @@ from telephony.ari.events import (
     decode,
 )
 from telephony.ari.lane import Lane, OnReply, Request
+from telephony.ari.precedence import Precedence
 from telephony.ari.websocket import Oversized, Socket, Tick, open_socket
 
 URGENT_LANES = 2
+BITE = 100000
 STEADY_S = 5.0  # a connection that held this long starts the backoff anew
 
 
@@ -80,6 +82,7 @@ class Ari:
         self.attached: set[str] = set()
         self.legs: dict[str, LegSink] = {}  # by channel id: entered and left by `Leg`, read by the router
         self.bridges: set[str] = set()  # ids of the bridges that are somebody's, likewise
+        self.precedence = Precedence()
         self._trouble = ""
         # Nobody waits for the replies to what a call posts: they are read seldomer than events.
         self._event_tick = Tick(config.coalesce_ms / 1000)
@@ -204,8 +207,13 @@ class Ari:
             try:
                 handler.on_attached(name)
                 async for batch in socket.messages():
-                    for message in batch:
+                    if not urgent:
+                        await self.precedence.give_way()
+                    for count, message in enumerate(batch, 1):
                         self._hand_over(name, message, handler)
+                        if count % BITE == 0 and not urgent:
+                            await trio.lowlevel.checkpoint()
+                            await self.precedence.give_way()
             finally:
                 self.attached.discard(name)
 
