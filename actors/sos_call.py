@@ -1,8 +1,8 @@
 """The course of a 112 call: from the panel's button to the dispatch, over whatever trunk gets there.
 
 It runs in the nursery of its panel's actor, which it has from whatever was there before, and owns the panel's channel,
-the legs to dispatches and the bridge. While the lease is being committed the trunk's channel is made. A call that the node cannot carry (a bug, no trunk that takes it) is handed back to
-the dialplan, which dials the dispatch itself.
+the legs to dispatches and the bridge. While the lease is being committed the trunk's channel is made. A call that the
+node cannot carry (a bug, no trunk that takes it) is handed back to the dialplan, which dials the dispatch itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
+import attrs
 import structlog
 import trio
 from attrs import frozen
@@ -157,7 +158,10 @@ class SosCall(Course):
             page.note(EntryKind.FOUND, address=found.address)
         else:
             page.note(EntryKind.NOT_FOUND, why="no such panel in the node's copy, nor in the database")
-        self._dispatch = world.dispatch_of(self._info.fias or self._pressed.city)
+        if not self._info.fias and self._pressed.city:  # what Kamailio knows
+            region, city = world.register.area(self._pressed.city)
+            self._info = attrs.evolve(self._info, fias=self._pressed.city, region=region, city=city)
+        self._dispatch = world.dispatch_of(self._info.fias)
         about = self._info.sip_user
         if self._dispatch == DEFAULT:
             why = "no [dispatch.…] has its city" if self._info.fias else "its city is not known"

@@ -27,6 +27,7 @@ from config import Strangers
 from crm.records import CallRecord, EntryKind, Outcome
 from crm.sos_panels import SosPanel
 from restarts import divide
+from telephony.ari.errors import AriError
 
 REALM = "teledom"  # of a panel that is not known any more
 AGAIN_S = 2.0  # from one try to the next, of a panel that is busy with a call that we do not know of
@@ -147,10 +148,28 @@ class InboundCall(Course):
         except AskError as error:
             log.error("a pool does not answer: its last lease is taken", number=number, why=str(error))
             lease = self._pool.last(number)
-        if lease is None:
+        user, at = await self._dialplan_lent(self._pool.stored(number) or number)
+        if lease is not None and lease.started_at >= at:
+            user = lease.panel
+        if not user:
             return None
-        found = await world.register.find(lease.panel, FIND_S)
-        return found or SosPanel(lease.panel, REALM, lease.domophone, lease.fias)
+        found = await world.register.find(user, FIND_S)
+        mac = lease.domophone if lease is not None and lease.panel == user else ""
+        return found or SosPanel(user, REALM, mac, self._pool.dispatch.fias)
+
+    async def _dialplan_lent(self, number: str) -> tuple[str, float]:
+        """Whom the dialplan lent a number of the reserve, and when, while no node was there; "" for nobody."""
+        if self._pool is None or number not in self._pool.dispatch.reserve:
+            return "", 0.0
+        with trio.move_on_after(FIND_S):
+            try:
+                user, _, at = (await self.world.ari.control.variable(f"DB(teledom-sos/{number})")).partition(
+                    ","
+                )
+                return (user, float(at)) if at.isdigit() else ("", 0.0)
+            except AriError as error:
+                log.warning("what the dialplan remembers could not be read", number=number, why=str(error))
+        return "", 0.0
 
     async def _call_panel(self, panel: SosPanel, psap: bool) -> Outcome | None:
         """Ring the panel, again if it is busy, until it answers or its time is over."""

@@ -55,6 +55,11 @@ class SosRegister:
     def panels(self) -> list[SosPanel]:
         return [known.panel for known in self._panels.values()]
 
+    def area(self, fias: str) -> tuple[str, str]:
+        """Region and city of a FIAS id, as its panels have them; "" for what nobody knows."""
+        panels = (known.panel for known in self._panels.values())
+        return next(((each.region, each.city) for each in panels if fias and each.fias == fias), ("", ""))
+
     def owner(self, number: str) -> SosPanel | None:
         """The panel whose own number this is."""
         sip_user = self._owners.get(same_number(number))

@@ -72,7 +72,7 @@ class SosWorld:
         return (lease.number, lease.why.value) if lease is not None else ("", "no number")
 
     def location(self, panel: SosPanel) -> Location:
-        """Where a panel is, for 112. Without a street only its area is known: the default location."""
+        """Where a panel is, for 112. Without a street only its area is known, at most: the default location."""
         point = Point(panel.lat, panel.lon) if panel.lat is not None and panel.lon is not None else None
         civic = Civic(
             COUNTRY,

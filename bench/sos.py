@@ -127,7 +127,6 @@ async def open_dispatch(load: RealLoad) -> AsyncIterator[Sipp]:
         places,
         SHORT,
         port=load.bed.trunk(TRUNK).port,
-        nice=int(os.environ.get("SN", "0")),
     )
     async with dispatch.prepare(server=True, trace=False):
         await trunk_is(load.bed, TRUNK, "online")
@@ -137,9 +136,18 @@ async def open_dispatch(load: RealLoad) -> AsyncIterator[Sipp]:
 async def press(load: RealLoad, panels: list[BenchFlat], calls: int, rate: float, dispatch: Sipp) -> Latency:
     """`calls` presses of SOS, evenly; each is told by its place in the order, as the next comes much later."""
     seen = len(came(dispatch))
-    options = ["-m", str(calls), "-r", "1", "-rp", str(round(1000 / rate)), "-timeout", "120s", *SHORT]
+    options = [
+        "-m",
+        str(calls),
+        "-r",
+        "1",
+        "-rp",
+        str(round(1000 / rate)),
+        "-timeout",
+        f"{calls / rate + 60:.0f}s",
+        *SHORT,
+    ]
     sipp = panel_sipp(load.bed, talk_ms=500, give_up_ms=20_000, options=options)
-    sipp.nice = int(os.environ.get("SN", "0"))
     await sipp.run([(panel.panel, PASSWORD, "112") for panel in panels], trace=False)
     await trio.sleep(0.5)
     sent = sorted(at for times in invites(sipp, sent=True).values() for at in times)
@@ -242,9 +250,12 @@ def main() -> int:
         prog="python -m bench.sos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--calls", type=int, default=150, help="SOS calls, idle and again under load (20 to 2000)"
+        "--calls",
+        type=int,
+        default=100,
+        help="SOS calls, idle and again under load (default: 100; 20 to 2000)",
     )
-    parser.add_argument("--sos-rate", type=float, default=5.0, help="SOS calls a second (default: 5; to 10)")
+    parser.add_argument("--sos-rate", type=float, default=2.0, help="SOS calls a second (default: 2; to 10)")
     parser.add_argument(
         "--rate", type=float, default=60.0, help="visitors' calls a second (default: 60; to 200)"
     )

@@ -64,6 +64,8 @@ def location_variables(location: Location, *, entity: str = "", source: str = "t
     the Geolocation header, behind the address, as a geo URI (RFC 5870, RFC 6442). Without an address it is the PIDF-LO.
     """
     elements = _elements(location.civic)
+    if not location.is_default and not elements.keys() - {"country"}:
+        elements = {}
     if not elements and location.point is None:
         return {}
     variables: dict[str, str] = {}
@@ -103,8 +105,7 @@ def _elements(civic: Civic) -> dict[str, str]:
         "FLR": civic.floor,
     }
     texts = {name: _text(value) for name, value in values.items()}
-    known = {name: value for name, value in texts.items() if value}
-    return known if known.keys() - {"country"} else {}
+    return {name: value for name, value in texts.items() if value}
 
 
 def _text(value: str) -> str:

@@ -1,6 +1,7 @@
 """`./run`: a node, its CRM with the demo town, Kamailio, Asterisk, panels and phones, and a visitor every few seconds.
 
-A call counts only when each end recorded the other's sound. With `--simulated` the same node runs against the simulated
+A call counts only when each end recorded the other's sound. Now and then, and at the end, a panel's SOS is pressed: a
+dispatch of 112 answers, and calls back. With `--simulated` the same node runs against the simulated
 Asterisk, without SIP and sound.
 """
 
@@ -22,17 +23,21 @@ import trio
 from attrs import define, field
 
 import logs
-from config import AriConfig, CallConfig, Config, CrmConfig, LogConfig, NodeConfig, PushConfig
+from config import AriConfig, CallConfig, Config, CrmConfig, LogConfig, NodeConfig, PushConfig, SosConfig
+from crm.records import CallRecord, Entry
 from crm.store import Store, upgrade
 from crm.town import Town, fill
 from node import Node
-from testbed.bed import open_bed
+from testbed.bed import Bed, open_bed
 from testbed.debs import TestbedUnavailable, Tree, get_tree
+from testbed.emergency import Emergency, tested_dispatches
 from testbed.gateway import PushGateway, open_gateway
+from testbed.node_process import as_toml
 from testbed.processes import open_ports
 from testbed.visitors import Score, Visitors
 
 FOLDER = Path("var/demo")
+SOS_EVERY = 10  # visitors, when there is no end of them
 
 
 @define
@@ -45,8 +50,8 @@ class Progress:
         print(f"{time.monotonic() - self.started_at:6.1f} s  {text}", flush=True)
 
 
-def _configure(folder: Path, ari: AriConfig, push_url: str, http: str) -> Config:
-    """The demo's settings; also as a file, so that its calls can be looked up."""
+def _configure(folder: Path, ari: AriConfig, push_url: str, http: str, bed: Bed | None = None) -> Config:
+    """The demo's settings, with 112 over the trunks of a `bed`; also as a file, to look calls up and to test 112."""
     config = Config(
         node=NodeConfig(name="demo", state_dir=str(folder.absolute()), http=http),
         ari=ari,
@@ -55,10 +60,11 @@ def _configure(folder: Path, ari: AriConfig, push_url: str, http: str) -> Config
         crm=CrmConfig(url=f"sqlite:///{folder.absolute()}/crm.db"),
         log=LogConfig(level="warning"),
     )
-    text = f'[node]\nname = "demo"\nstate_dir = "."\nhttp = "{http}"\n[ari]\nurl = "{ari.url}"\n'
-    (folder / "config.toml").write_text(
-        f'{text}[push]\nurl = "{push_url}"\n[crm]\nurl = "sqlite:///crm.db"\n'
-    )
+    if bed is not None:
+        # Test calls are made by hand only: they would come amid the visitors.
+        sos = SosConfig(recordings=str(bed.recordings.resolve()), test_days=0)
+        config = attrs.evolve(config, sos=sos, dispatch=tested_dispatches())
+    (folder / "config.toml").write_text(as_toml(config))
     return config
 
 
@@ -74,25 +80,35 @@ async def _demonstrate(tree: Tree, calls: int | None, every_s: float, progress: 
         progress(f"Kamailio at {_address(bed.kamailio_sip)} and Asterisk at {bed.ari_url} are running")
         ari = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password)
         http = f"127.0.0.1:{bed.ports.take()}"
-        await _start_node(nursery, _configure(FOLDER, ari, push_url, http), demo)
-        progress("the node is attached to Asterisk")
-        await demo.open_ends(bed, nursery)
-        await nursery.start(demo.wake_phones)
-        progress(f"{demo.ends()} are on; one phone sleeps")
+        sos = Emergency(bed, progress, demo.score.sos)
+        config = _configure(FOLDER, ari, push_url, http, bed)
+        async with trio.open_nursery() as starting:  # a trunk's state is known only after a while
+            starting.start_soon(nursery.start, sos.answer)
+            await _start_node(nursery, config, demo.on_entry, sos.on_entry)
+            progress("the node is attached to Asterisk")
+            await demo.open_ends(bed, nursery)
+            await nursery.start(demo.wake_phones)
+            progress(f"{demo.ends()} are on; one phone sleeps")
+        progress(f"the 112 dispatch answers; the duty desk's page is http://{http}/sos")
         number = 0
         while calls is None or number < calls:
             await demo.visit(number)
             number += 1
+            if number == calls or (calls is None and number % SOS_EVERY == 0):
+                await sos.press(demo.a_panel())
             if number != calls:
                 await trio.sleep(every_s)
         nursery.cancel_scope.cancel()
     return demo.score
 
 
-async def _start_node(nursery: trio.Nursery, config: Config, demo: Visitors) -> None:
+async def _start_node(
+    nursery: trio.Nursery, config: Config, *listeners: Callable[[CallRecord, Entry], None]
+) -> None:
     logs.set_up(config.log)
     node = Node(config)
-    node.journal.listen(demo.on_entry)
+    for listener in listeners:
+        node.journal.listen(listener)
     await nursery.start(node.run)
     with trio.fail_after(20):
         while any(node.readiness().values()):  # noqa: ASYNC110 - what /readyz would say
@@ -130,7 +146,9 @@ async def _simulate(calls: int | None, every_s: float, progress: Progress) -> Sc
         ):
             progress(f"a simulated Asterisk is at {simulated.ari_url}: no SIP and no sound")
             ari = AriConfig(url=simulated.ari_url, user=simulated.user, password=simulated.password)
-            await _start_node(nursery, _configure(FOLDER, ari, push_url, f"127.0.0.1:{ports.take()}"), demo)
+            await _start_node(
+                nursery, _configure(FOLDER, ari, push_url, f"127.0.0.1:{ports.take()}"), demo.on_entry
+            )
             progress("the node is attached to it")
             number = 0
             while calls is None or number < calls:
@@ -217,8 +235,9 @@ def main() -> int:
     print(f"\nlook calls up with: ./teledom calls --config {FOLDER}/config.toml")
     if score.sound < score.calls:
         print(f"two-way audio in {score.sound} of {score.calls} calls")
-    print(f"{score.calls} calls: {score.bridged} bridged")
-    return 0 if score.calls == score.bridged == score.sound else 1
+    sos = f"; {score.sos}" if score.sos.pressed else ""
+    print(f"{score.calls} calls: {score.bridged} bridged{sos}")
+    return 0 if score.calls == score.bridged == score.sound and score.sos.all_went_well() else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from crm.records import CallRecord, Entry, EntryKind
 from crm.timeline import entry_line, head_line
@@ -20,6 +20,7 @@ from crm.town import Town, TownAccount, TownFlat, TownPanel
 from testbed.audio import heard
 from testbed.baresip import Baresip, open_baresip
 from testbed.bed import Bed, Credentials, Kind
+from testbed.emergency import SosScore
 from testbed.gateway import GatewayPush
 from testbed.processes import ProcessFailed
 
@@ -52,6 +53,7 @@ class Score:
     calls: int = 0
     bridged: int = 0
     sound: int = 0
+    sos: SosScore = field(factory=SosScore)
 
 
 def visits(town: Town) -> list[Visit]:
@@ -91,7 +93,7 @@ class Visitors:
             self._shown = record.call_id
             print(f"\n{head_line(record)}", flush=True)
         print(f"  {entry_line(record, entry)}", flush=True)
-        if entry.kind is EntryKind.BRIDGED:
+        if entry.kind is EntryKind.BRIDGED and record.kind == "visitor":
             self.bridged.add(record.call_id)
 
     # --- panels and phones -----------------------------------------------------------------------------------
@@ -132,6 +134,10 @@ class Visitors:
 
     def ends(self) -> str:
         return f"{len(self._panels)} panels and {len(self._phones)} phones"
+
+    def a_panel(self) -> Baresip:
+        """The first of the panels that are on."""
+        return self._panels[min(self._panels)]
 
     def on_push(self, push: GatewayPush) -> None:
         """A push has come to a phone: one that sleeps wakes up."""

@@ -8,7 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import attrs
 import pytest
@@ -75,15 +75,16 @@ def test_every_module_that_a_node_runs_is_in_the_list(folder: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_that_is_named_exists(page: Path) -> None:
-    sections = {name: keys_of(kind) for name, kind in get_type_hints(Config).items()}
-    named = re.findall(r"`\[(\w+)\]\s+(\w+)`", page.read_text())
-    assert [f"[{section}] {key}" for section, key in named if key not in sections.get(section, set())] == []
+    known = {name: keys_of(kind) for name, (kind, _) in sections().items()}
+    named = re.findall(r"`\[(\w+)(?:\.[\w-]+)?\]\s+(\w+)`", page.read_text())
+    assert [f"[{section}] {key}" for section, key in named if key not in known.get(section, set())] == []
 
 
 def test_the_file_of_settings_has_every_setting_but_secrets() -> None:
     tables = tomllib.loads((TOP / "config.toml").read_text())
-    for section, kind in get_type_hints(Config).items():
-        assert set(tables[section]) == keys_of(kind) - {"password", "token"}
+    for section, (kind, several) in sections().items():
+        for each in tables[section].values() if several else [tables[section]]:
+            assert set(each) == keys_of(kind) - {"password", "token"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -142,6 +143,12 @@ def test_every_figure_is_explained_and_every_one_that_is_explained_exists() -> N
     collected = set(re.findall(r'^            "(\w+)": \(', (TOP / "node.py").read_text(), re.M))
     assert len(collected) > 10
     assert explained == counted | collected
+
+
+def sections() -> dict[str, tuple[type[attrs.AttrsInstance], bool]]:
+    """What each section of the settings is, and whether there may be several of the kind: [dispatch.NAME]."""
+    hints = get_type_hints(Config).items()
+    return {name: (get_args(kind)[-1], True) if get_origin(kind) else (kind, False) for name, kind in hints}
 
 
 def keys_of(section: type[attrs.AttrsInstance]) -> set[str]:

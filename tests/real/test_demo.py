@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
@@ -53,15 +55,54 @@ def calls_of(folder: Path) -> list[dict[str, object]]:
     return calls
 
 
-def test_it_ends_by_itself_and_every_call_was_bridged_and_heard(tmp_path: Path) -> None:
+def test_it_ends_by_itself_and_every_call_was_bridged_and_heard_and_112_called_back(tmp_path: Path) -> None:
     with start(tmp_path, "--calls", "2") as demo:
         output, errors = demo.communicate(timeout=55)
 
     assert demo.returncode == 0, output + errors
-    assert output.splitlines()[-1] == "2 calls: 2 bridged"
+    assert output.splitlines()[-1] == "2 calls: 2 bridged; 112: called, called back"
     assert output.count("  sound: the panel heard ") == 2
     assert "did NOT hear" not in output
-    assert [call["outcome"] for call in calls_of(tmp_path)] == ["talked", "talked"]
+    assert re.search(r"the duty desk's page is http://127\.0\.0\.1:\d+/sos\n", output)
+    assert re.search(r"\d  112 ← panel 500001\n", output)
+    assert re.search(r"\d  112 calls back → panel", output)
+    calls = calls_of(tmp_path)
+    assert sorted(str(call["kind"]) for call in calls) == ["call_back", "sos", "visitor", "visitor"]
+    assert [call["outcome"] for call in calls] == ["talked"] * 4
+    assert processes_of(tmp_path) == []
+
+
+def test_while_it_runs_the_duty_desks_page_is_there_and_112_can_be_tested_by_hand(tmp_path: Path) -> None:
+    with start(tmp_path) as demo:
+        assert demo.stdout is not None
+        page = next(line.split()[-1] for line in demo.stdout if "duty desk's page" in line)
+        assert httpx.get(page).status_code == 200
+        line = ["-m", "teledom", "sos", "test", "500001", "--wait", "20", "--config", "var/demo/config.toml"]
+        done = subprocess.run(
+            [sys.executable, *line],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=30)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (demo.returncode, errors) == (0, "")
+
+
+def test_an_interrupt_while_sos_is_pressed_ends_everything(tmp_path: Path) -> None:
+    with start(tmp_path, "--calls", "1") as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "dispatch-1: answered" in line:
+                break
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=30)
+
+    assert (demo.returncode, errors) == (0, "")
     assert processes_of(tmp_path) == []
 
 

@@ -274,3 +274,17 @@ async def test_a_node_that_starts_without_the_database_knows_whose_the_numbers_a
         assert visit.result.final_code == 200
         assert NUMBER in invite.header("From"), "its own lease, known to the node's file"
         (tmp_path / "away.db").rename(tmp_path / "node.db")
+
+
+async def test_a_call_that_the_dialplan_sent_is_called_back_once_the_node_is_there(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with open_dispatch(place.bed, "dispatch-1") as dispatch:
+        async with visiting(place, "500002", "112", talk_ms=100) as visit:
+            invite = await wait_for(dispatch, "INVITE")
+        assert visit.result.final_code == 200
+        assert RESERVE in invite.header("From")
+    async with open_node(place, tmp_path), open_phone(place.bed, place.panel("500002")) as panel:
+        result = await dispatch_calls(place.bed, "dispatch-1", RESERVE, talk_ms=100)
+        await wait_for(panel, "INVITE")
+    assert result.final_code == 200
