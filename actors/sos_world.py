@@ -102,9 +102,12 @@ class SosPage:
             at=time.time(),
             started_at=record.started_at,
             panel=record.panel,
-            recording=record.recording,
+            recording=self._path(world.config.recordings),
             node=world.node,
         )
+
+    def _path(self, folder: str) -> str:
+        return f"{folder}/{self.record.recording}" if self.record.recording else ""
 
     def note(self, kind: EntryKind, leg: str = "", **data: str | int | float) -> None:
         self.log.note(kind, leg, **data)

@@ -27,13 +27,13 @@ KILL_ONCE = """
 import os, pathlib, signal
 import actors.sos_call
 mark = pathlib.Path({mark!r})
-create = actors.sos_call.create
-def killed(*arguments, **named):
+dial = actors.sos_call.await_answer
+async def killed(*arguments, **named):
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    create(*arguments, **named)
-actors.sos_call.create = killed
+    return await dial(*arguments, **named)
+actors.sos_call.await_answer = killed
 """
 
 

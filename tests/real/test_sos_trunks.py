@@ -1,4 +1,4 @@
-"""112 over trunks that fail, are silent, busy, or refuse a location: the dispatch is reached, or else the duty desk is."""
+"""112 over trunks that fail, are silent, busy, or refuse a location: the dispatch is reached, or the duty desk is."""
 
 from __future__ import annotations
 
