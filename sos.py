@@ -107,8 +107,12 @@ class Sos:
                 await InboundCall(self.world, self.domophones, came).run()
         mailbox.retire()
 
-    def close(self) -> None:
-        """Give back what is open."""
+    def disconnect(self) -> None:
+        """Close connections to the database that nobody uses; others are made when they are needed."""
         self._store.close()
         self._tests_store.close()
+
+    def close(self) -> None:
+        """Give back what is open, for good."""
+        self.disconnect()
         self._file.close()
