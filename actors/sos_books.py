@@ -19,7 +19,7 @@ from actors.sos_file import Keep, Row, SosFile
 from actors.sos_rules import Pool
 from config import DispatchConfig, SosConfig
 from crm.sos import Lease
-from crm.sos_leases import PoolState, commit, load_pool
+from crm.sos_leases import PoolChanged, PoolState, commit, load_pool
 from crm.store import Store, StoreError
 from logs import Once, get_logger
 
@@ -63,31 +63,27 @@ class SosBooks:
         self.away = NOT_YET
         self.version = -1  # of the pool in the database, when it was last seen; -1: never
         self.lent: set[str] = set()  # numbers that the table says are lent
-        self._to_copy: list[Lease] = []  # into the file
-        self._wake = trio.Event()
+        self._wrong: set[str] = set()  # numbers that the file has with a lease which came to nothing
         self.owed: dict[str, Lease] = {}  # leases that the database does not have yet, by id
 
     async def write(self, leases: Sequence[Lease], freed: Iterable[str] = ()) -> None:
-        """Commit changes: to the database, or else to the file. Raises PoolChanged: to neither.
-
-        What the database has is copied to the file with `copy`, for which nobody has to wait.
+        """Commit changes: to the database and, beside it, to the file, which must know them though the next life of the
+        node begins without the database. Raises PoolChanged: another node was faster.
         """
         if not self.away:
-            await self._commit(leases, freed)
-            if not self.away:
-                self._to_copy += leases
-                self._wake.set()
-                return
-        if leases:
+            changed: PoolChanged | None = None
+            async with trio.open_nursery() as nursery:
+                if leases:
+                    nursery.start_soon(self._into_file, leases)
+                try:
+                    await self._commit(leases, freed)
+                except PoolChanged as error:
+                    changed = error
+            if changed is not None:
+                self._wrong |= {lease.number for lease in leases}
+                raise changed
+        if leases and self.away:
             self.owe(leases)
-            await self._into_file(leases)
-
-    async def copy(self) -> None:
-        """Keep the file up to date with the database, until cancelled: beside the actor, which goes on lending."""
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            leases, self._to_copy = self._to_copy, []
             await self._into_file(leases)
 
     def owe(self, leases: Iterable[Lease]) -> None:
@@ -141,6 +137,8 @@ class SosBooks:
                 self._is_away(str(error))
         if limit.cancelled_caught:
             self._is_away("the pool could not be read in time")
+        wrong, self._wrong = self._wrong, set()
+        await self._put([self._kept(number, pool.last(number)) for number in wrong])
 
     def is_away(self, why: str) -> None:
         """A look at the database failed."""

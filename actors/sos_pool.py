@@ -141,7 +141,6 @@ class SosPool:
         with self._mailbox.owned():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._tick)
-                nursery.start_soon(self._books.copy)
                 while True:
                     for message in await self._mailbox.receive_all():
                         match message:

@@ -33,8 +33,9 @@ from bench.houses import PASSWORD, BenchFlat, make_houses
 from bench.real_load import SHORT, RealLoad, invites, open_real
 from bench.report import figures, percentile
 from config import DispatchConfig, DutyConfig, SosConfig
-from crm.model import City, SosLease, table
+from crm.model import City, table
 from crm.sos_leases import add_numbers, who
+from crm.sos_model import SosLease
 from crm.store import Store, upgrade
 from testbed.debs import TestbedUnavailable, get_tree
 from testbed.dispatch import trunk_is

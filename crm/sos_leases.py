@@ -14,8 +14,9 @@ import attrs
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.model import Domophone, SosLease, SosNumber, SosPool, table
+from crm.model import Domophone, table
 from crm.sos import Lease, Why, ways_to_write
+from crm.sos_model import SosLease, SosNumber, SosPool
 from crm.statement import Statement
 from crm.store import Store
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from config import DEFAULT, DispatchConfig
-from crm.model import Domophone, SosTest, table
+from crm.model import Domophone, table
+from crm.sos_model import SosTest
 from crm.sos_panels import read_panels
 from crm.sos_tests import DAY_S, insert_tests
 from crm.store import Store

@@ -14,8 +14,9 @@ import attrs
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.model import Call, Domophone, SosTest, table
+from crm.model import Call, Domophone, table
 from crm.records import Outcome
+from crm.sos_model import SosTest
 from crm.sos_panels import SosPanel, read_panels
 from crm.store import Store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import crm.sos_model  # noqa: F401 - its tables belong to Base
 from crm.model import Base
 
 context.configure(

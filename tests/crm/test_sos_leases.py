@@ -10,7 +10,7 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from crm.model import SosNumber, SosPool, table
+from crm.model import table
 from crm.sos import Lease, Why, same_number, ways_to_write
 from crm.sos_leases import (
     PoolChanged,
@@ -22,6 +22,7 @@ from crm.sos_leases import (
     load_pool,
     who,
 )
+from crm.sos_model import SosNumber, SosPool
 from crm.store import Store
 from tests.crm.houses import Houses
 

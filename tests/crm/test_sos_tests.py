@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from crm.calls import save_calls
-from crm.model import SosTest, table
+from crm.model import table
 from crm.records import CallRecord, Outcome
+from crm.sos_model import SosTest
 from crm.sos_test_plan import Plan, plan_tests
 from crm.sos_tests import (
     DAY_S,
