@@ -4,9 +4,9 @@ sos (a supervisor of its own, which never gives up)
 ├─ desk          the duty desk: webhooks, alarms, the board
 ├─ register      what is known of every panel
 ├─ trunks        which are there
-├─ pool NAME     numbers of a city, one actor for each [dispatch.NAME]
-└─ tests         test calls
+└─ pool NAME     numbers of a city, one actor for each [dispatch.NAME]
 inbound          an actor a call that comes back from a dispatch
+tests            test calls
 """
 
 from __future__ import annotations

@@ -83,15 +83,14 @@ class SosBooks:
                 self._wrong |= {lease.number for lease in leases}
                 raise changed
         if leases and self.away:
-            self.owe(leases)
-            await self._into_file(leases)
+            await self.write_owed(leases)
 
     def owe(self, leases: Iterable[Lease]) -> None:
         """The database does not have these."""
         self.owed |= {lease.id: lease for lease in leases}
 
     async def write_owed(self, leases: Sequence[Lease]) -> None:
-        """Commit to the file what the database is owed: another node was faster, several times."""
+        """Commit to the file what the database is owed."""
         self.owe(leases)
         await self._into_file(leases)
 

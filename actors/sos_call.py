@@ -70,7 +70,7 @@ class SosCall(Course):
         self._lent: str | None = None
         self._tone = ""
         self._tones = sum(entry.data.get("media") == TONE for entry in record.entries)
-        self._was_busy = self._refused_location = False  # in this round; by the last attempt
+        self._was_busy = False  # in this round
 
     def stays(self) -> bool:
         return super().stays() and self._hold.ending is Outcome.STOPPED
@@ -187,22 +187,14 @@ class SosCall(Course):
 
         While the city's dispatch is there, but busy, it is tried again before the default one is called.
         """
-        rounds = self.world.config.rounds
+        rounds, dispatches = self.world.config.rounds, self.world.dispatches
         for n in range(1, rounds + 1):
             self._was_busy = False
-            yield from self._over_trunks(self._dispatch)
+            yield from self.over_trunks(self._dispatch, dispatches[self._dispatch].number)
             if self._dispatch != DEFAULT and (not self._was_busy or n == rounds):
-                yield from self._over_trunks(DEFAULT)
+                yield from self.over_trunks(DEFAULT, dispatches[DEFAULT].number)
             if n < rounds:
                 yield PAUSE
-
-    def _over_trunks(self, name: str) -> Iterator[Attempt]:
-        dispatch, trunks = self.world.dispatches[name], self.world.trunks
-        for trunk in trunks.order(dispatch.trunks):
-            self._refused_location = False
-            yield Attempt(name, trunk, dispatch.number, located=trunks.takes_location(trunk))
-            if self._refused_location:
-                yield Attempt(name, trunk, dispatch.number, located=False)
 
     async def _try(self, attempt: Attempt) -> Outcome | None:
         """One attempt; None: it did not get through."""
@@ -214,14 +206,14 @@ class SosCall(Course):
             page.note(EntryKind.INVITE, leg.id, account=attempt.trunk)
             page.show(State.CALLING, dispatch=attempt.dispatch, trunk=attempt.trunk)
             verdict = await self._answer(leg, attempt)
-            if self._refused_location and verdict in (Verdict.ANSWERED, Verdict.BUSY, Verdict.NO_ANSWER):
+            if self.refused_location and verdict in (Verdict.ANSWERED, Verdict.BUSY, Verdict.NO_ANSWER):
                 await world.trunks.refuses_location(attempt.trunk)
             if verdict is Verdict.ANSWERED:
                 return await self._talk(leg, attempt.trunk)
         if verdict is Verdict.STOPPED:
             return self._gave_up()
         self._was_busy = self._was_busy or verdict is Verdict.BUSY
-        self._refused_location = verdict is Verdict.NO_LOCATION
+        self.refused_location = verdict is Verdict.NO_LOCATION
         return None
 
     async def _answer(self, leg: Leg, attempt: Attempt, *, dialled: bool = False) -> Verdict:

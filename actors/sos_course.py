@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 
 import structlog
 import trio
@@ -15,6 +16,7 @@ import trio
 from actors.actor import Mailbox
 from actors.domophone import Found
 from actors.duty_desk import Kind, State
+from actors.sos_dial import Attempt
 from actors.sos_world import APPLICATION, SosPage, SosWorld
 from actors.talk import Ends, listen
 from crm.records import CallRecord, LegEnd, LegRecord, Outcome
@@ -37,11 +39,26 @@ class Course:
         self.lane = world.ari.pick_urgent_lane()
         self.ends: Ends | None = None  # while there is a talk
         self.bridge: Bridge | None = None
+        self.refused_location = False  # by the last attempt
         self._next_leg = first_leg
 
     def stays(self) -> bool:
         """Whether the node is being stopped, so that the call goes on without it."""
         return trio.current_effective_deadline() == -math.inf
+
+    # --- trunks ----------------------------------------------------------------------------------------------
+
+    def over_trunks(self, name: str, dials: str) -> Iterator[Attempt]:
+        """The trunks of [dispatch.NAME] in their order; one that refused a location is tried once more without.
+
+        Whoever tries says of each attempt, in `refused_location`, whether it was refused so.
+        """
+        trunks = self.world.trunks
+        for trunk in trunks.order(self.world.dispatches[name].trunks):
+            self.refused_location = False
+            yield Attempt(name, trunk, dials, located=trunks.takes_location(trunk))
+            if self.refused_location:
+                yield Attempt(name, trunk, dials, located=False)
 
     # --- legs ------------------------------------------------------------------------------------------------
 

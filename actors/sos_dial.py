@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from actors.sos_world import SosPage, SosWorld
-from crm.records import EntryKind, LegEnd, LegRecord
+from crm.records import EntryKind, LegEnd
 from telephony.ari.channels import Leg, LegState, Refused
 from telephony.ari.events import StasisStart
 from telephony.location import Location, location_variables
@@ -125,7 +125,10 @@ async def await_answer(
                         case (Leg() as its, Refused(what=what)) if its is leg and what.endswith("/dial"):
                             verdict = Verdict.FAILED
     verdict = verdict or (Verdict.NO_ANSWER if rings else Verdict.SILENT)
-    _note(page, leg, record, attempt, verdict)
+    if verdict is Verdict.ANSWERED:
+        page.answered(leg, record)
+    else:
+        page.unanswered(leg, record, _ENDS.get(verdict, LegEnd.FAILED))
     match verdict:
         case Verdict.ANSWERED | Verdict.BUSY:
             world.trunks.worked(attempt.trunk)
@@ -146,20 +149,3 @@ _ENDS = {
     Verdict.NO_ANSWER: LegEnd.NO_ANSWER,
     Verdict.STOPPED: LegEnd.CANCELLED,
 }
-
-
-def _note(page: SosPage, leg: Leg, record: LegRecord, attempt: Attempt, verdict: Verdict) -> None:
-    if verdict is Verdict.ANSWERED:
-        record.answered_at = time.time()
-        page.note(EntryKind.ANSWERED, leg.id, account=attempt.trunk)
-        return
-    record.ended_at, record.end = time.time(), _ENDS.get(verdict, LegEnd.FAILED)
-    record.cause, record.sip_code = leg.cause or None, leg.tech_cause or None
-    page.note(
-        EntryKind.LEG_ENDED,
-        leg.id,
-        account=attempt.trunk,
-        end=record.end.value,
-        sip=leg.tech_cause,
-        cause=leg.cause,
-    )

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import frozen
 
+from actors.sos_dial import MORE_S
 from actors.sos_world import APPLICATION, SosPage, SosWorld
 from crm.records import EntryKind, LegEnd
 from telephony.ari.channels import Leg, LegState
 
 URI_TYPE = "sos"  # tells Kamailio to let it ring for long
-MORE_S = 5
 
 
 @frozen
@@ -67,17 +67,7 @@ async def ring(
                 on_ring()
             await receive()
     if leg.state is LegState.UP:
-        record.answered_at = time.time()
-        page.note(EntryKind.ANSWERED, leg.id, account=callee.account)
+        page.answered(leg, record)
         return True
-    record.ended_at, record.cause, record.sip_code = time.time(), leg.cause or None, leg.tech_cause or None
-    record.end = LegEnd.NO_ANSWER if rings else LegEnd.UNREACHABLE
-    page.note(
-        EntryKind.LEG_ENDED,
-        leg.id,
-        account=callee.account,
-        end=record.end.value,
-        sip=leg.tech_cause,
-        cause=leg.cause,
-    )
+    page.unanswered(leg, record, LegEnd.NO_ANSWER if rings else LegEnd.UNREACHABLE)
     return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -57,8 +57,6 @@ class TestCall(Course):
         super().__init__(attrs.evolve(world, config=config), Kind.TEST, record)
         self._panel = panel
         self._dispatch = dispatch
-        self._dials = dials
-        self._refused_location = False  # by the last attempt
         self._failed: list[str] = []  # of each attempt, why
 
     def stays(self) -> bool:
@@ -94,20 +92,12 @@ class TestCall(Course):
         self.page.note(EntryKind.FOUND, address=self._panel.address)
         self.page.show(State.CALLING, dispatch=self._dispatch)
         with trio.move_on_after(LIMIT_S) as limit:
-            for attempt in self._attempts():
+            for attempt in self.over_trunks(self._dispatch, self.record.dialled):
                 if answered := await self._try(attempt):
                     return Result(True, answered)
         if limit.cancelled_caught:
             self._failed.append(f"given up after {LIMIT_S:g} s")
         return Result(False, "; ".join(self._failed) or f"[dispatch.{self._dispatch}] has no trunks")
-
-    def _attempts(self) -> Iterator[Attempt]:
-        trunks = self.world.trunks
-        for trunk in trunks.order(self.world.dispatches[self._dispatch].trunks):
-            self._refused_location = False
-            yield Attempt(self._dispatch, trunk, self._dials, located=trunks.takes_location(trunk))
-            if self._refused_location:
-                yield Attempt(self._dispatch, trunk, self._dials, located=False)
 
     async def _try(self, attempt: Attempt) -> str:
         """How it was answered; "": it was not."""
@@ -139,7 +129,7 @@ class TestCall(Course):
         finally:
             if record.ended_at is None:
                 close_leg(record, leg)
-        self._refused_location = verdict is Verdict.NO_LOCATION
+        self.refused_location = verdict is Verdict.NO_LOCATION
         self._failed.append(f"{attempt.trunk}: {_why(verdict, leg, world.config)}")
         return ""
 

@@ -32,7 +32,6 @@ log = get_logger("sos")
 class _Trunk:
     state: EndpointState = EndpointState.UNKNOWN
     failed_at: float = -math.inf  # Trio's clock
-    why: str = ""
 
 
 class Trunks:
@@ -85,7 +84,7 @@ class Trunks:
     def failed(self, name: str, why: str) -> None:
         """A call could not be made over it."""
         trunk = self._trunks.setdefault(name, _Trunk())
-        trunk.failed_at, trunk.why = trio.current_time(), why
+        trunk.failed_at = trio.current_time()
         self._desk.alarm(Alarm.TRUNK_DOWN, name, why)
 
     def worked(self, name: str) -> None:

@@ -18,7 +18,7 @@ from actors.sos_pool import SosPool
 from actors.sos_register import SosRegister
 from actors.sos_trunks import Trunks
 from config import DEFAULT, CallConfig, DispatchConfig, SosConfig
-from crm.records import CallRecord, EntryKind, LegRecord, Outcome
+from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from crm.sos import Why, same_number
 from crm.sos_panels import SosPanel
 from metrics import CALLS, RING_SECONDS, TALK_SECONDS
@@ -128,9 +128,7 @@ class SosPage:
         """The call's state for whoever is on duty, at once."""
         if state is not self._row.state:
             self._change(at=time.time())
-        self._change(
-            state=state, note=note, number=self.record.number, recording=self.record.recording, **fields
-        )
+        self._change(state=state, note=note, number=self.record.number, **fields)
         self._desk.show(self._row)
 
     def _change(self, **fields: Any) -> None:
@@ -143,6 +141,24 @@ class SosPage:
             known = LegRecord(leg.id, role, account, invited_at=time.time())
             self.record.legs.append(known)
         return known
+
+    def answered(self, leg: Leg, record: LegRecord) -> None:
+        """A channel that was called has been answered."""
+        record.answered_at = time.time()
+        self.note(EntryKind.ANSWERED, leg.id, account=record.account)
+
+    def unanswered(self, leg: Leg, record: LegRecord, end: LegEnd) -> None:
+        """A channel that was called has ended otherwise."""
+        record.ended_at, record.end = time.time(), end
+        record.cause, record.sip_code = leg.cause or None, leg.tech_cause or None
+        self.note(
+            EntryKind.LEG_ENDED,
+            leg.id,
+            account=record.account,
+            end=end.value,
+            sip=leg.tech_cause,
+            cause=leg.cause,
+        )
 
     def close(self, outcome: Outcome, note: str = "") -> None:
         """The call is over."""
