@@ -281,11 +281,7 @@ class Router:
         self._request("DELETE", f"channels/{quote(channel_id, safe='')}", {"reason_code": str(cause)})
 
     def _request(self, method: str, path: str, query: dict[str, str] | None = None) -> None:
-        try:
-            lane = self._ari.pick_lane()
-        except AriError:
-            return  # the look after the next connect finds it again
-        lane.post(Request(method, path, query), lambda _: None)
+        self._ari.pick_lane().post(Request(method, path, query), lambda _: None)
 
 
 def _lose(record: CallRecord) -> None:

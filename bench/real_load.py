@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class RealLoad:
     talk_s: float
     answering: Sipp
     ringing: Sipp
-    nice: int = 0
+    under: Sequence[str] = ()
     _run: tuple[float, float, int] = (0.0, 1.0, 0)  # when this run began, its rate, its calls
     _panels: Sipp | None = None
     _result: SippResult | None = None
@@ -76,7 +76,7 @@ class RealLoad:
             give_up_ms=20_000,
             options=[*options, "-timeout", f"{limit_s:.0f}s", *SHORT],
         )
-        self._panels.nice = self.nice
+        self._panels.under = self.under
         self._run = trio.current_time(), rate, calls
         rows = [(flat.panel, PASSWORD, flat.dialled) for flat in self.flats]
         self._result = await self._panels.run(rows, trace=False)
@@ -104,25 +104,25 @@ class RealLoad:
 
 @asynccontextmanager
 async def open_real(
-    folder: Path, flats: list[BenchFlat], *, answer_s: float, talk_s: float, nice: int = 0
+    folder: Path, flats: list[BenchFlat], *, answer_s: float, talk_s: float, under: Sequence[str] = ()
 ) -> AsyncIterator[RealLoad]:
-    """Asterisk, Kamailio and the phones, registered; SIPp runs at the priority `nice`. Raises TestbedUnavailable,
-    ProcessFailed.
+    """Asterisk, Kamailio and the phones, registered; `under` stands before SIPp's commands (nice).
+    Raises TestbedUnavailable, ProcessFailed.
     """
     tree = get_tree()
     async with open_bed(folder / "bed", tree, crm_db=folder / "crm.db") as bed:
-        answering = _phone(bed, round(answer_s * 1000), round(talk_s * 1000), nice)
-        ringing = _phone(bed, _RING_ONLY_MS, 1000, nice)
+        answering = _phone(bed, round(answer_s * 1000), round(talk_s * 1000), under)
+        ringing = _phone(bed, _RING_ONLY_MS, 1000, under)
         async with answering.prepare(server=True, trace=False), ringing.prepare(server=True, trace=False):
             first = [Credentials(flat.accounts[0], PASSWORD, Kind.ACCOUNT) for flat in flats]
             rest = [Credentials(a, PASSWORD, Kind.ACCOUNT) for flat in flats for a in flat.accounts[1:]]
             for users, phone in ((first, answering), (rest, ringing)):
                 for start in range(0, len(users), _AT_ONCE):
                     await register(bed, users[start : start + _AT_ONCE], phone.port, expires_s=3600)
-            yield RealLoad(bed, flats, answer_s, talk_s, answering, ringing, nice)
+            yield RealLoad(bed, flats, answer_s, talk_s, answering, ringing, under)
 
 
-def _phone(bed: Bed, ring_ms: int, talk_ms: int, nice: int) -> Sipp:
+def _phone(bed: Bed, ring_ms: int, talk_ms: int, under: Sequence[str]) -> Sipp:
     sdp = (Path(__file__).resolve().parent.parent / "testbed/scenarios/audio.sdp").read_text().strip()
     places = {
         "RING_MS": str(ring_ms),
@@ -130,7 +130,7 @@ def _phone(bed: Bed, ring_ms: int, talk_ms: int, nice: int) -> Sipp:
         "CODE": "0",
         "SDP": sdp.replace("\n", "\n      "),
     }
-    return Sipp(bed, "phone", places, SHORT, nice=nice)
+    return Sipp(bed, "phone", places, SHORT, under=under)
 
 
 def _lines(sipp: Sipp) -> list[str]:

@@ -2,7 +2,9 @@
 
 The node runs as a process of its own, all of the product on, against the testbed's real Asterisk and Kamailio. SIPp is
 the panel that presses SOS and the dispatch; under load SIPp is visitors' panels and phones as well, which elsewhere are
-other machines' work, so that they run at the lowest priority (--nice 0: at the same as all others).
+other machines' work, so that they run at the lowest priority (--nice 0: at the same as all others). Where this user may,
+Asterisk, Kamailio and the node run in real time, as Asterisk does by Debian's own unit, and what measures above them
+(--no-real-time: not).
 Leases are given out by the pool's own actor, each committed before the next is asked for, from pools of 10 and of 1,000
 numbers, on SQLite and on PostgreSQL; `who` asks a history of --history leases.
 
@@ -17,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from actors.sos_file import SosFile
 from actors.sos_pool import SosPool
 from bench.calls import open_node
 from bench.houses import PASSWORD, BenchFlat, make_houses
+from bench.priority import INSTRUMENTS, make_real_time, may_be_real_time
 from bench.real_load import SHORT, RealLoad, invites, open_real
 from bench.report import figures, percentile
 from config import DispatchConfig, DutyConfig, SosConfig
@@ -76,14 +79,19 @@ async def measure_latency(args: argparse.Namespace, folder: Path) -> tuple[Laten
         ports = stack.enter_context(open_ports())
         instruments_in_memory(stack, folder / "bed")
         load = await stack.enter_async_context(
-            open_real(folder, flats[:visitors], answer_s=0.5, talk_s=1.5, nice=args.nice)
+            open_real(
+                folder, flats[:visitors], answer_s=0.5, talk_s=1.5, under=["nice", "-n", str(args.nice)]
+            )
         )
-        await stack.enter_async_context(open_node(folder, load, ports, SETTINGS))
-        dispatch = await stack.enter_async_context(open_dispatch(load))
+        node = await stack.enter_async_context(open_node(folder, load, ports, SETTINGS))
+        dispatch = await stack.enter_async_context(open_dispatch(load, args.instruments))
+        if args.instruments:
+            for child in (load.bed.asterisk, load.bed.kamailio, node):
+                make_real_time(child)
         print(f"{visitors} visitors' panels, {callers} that press SOS; the node is ready", flush=True)
         panels = flats[visitors:]
-        await press(load, panels, 20, args.sos_rate, dispatch)
-        idle = await press(load, panels, args.calls, args.sos_rate, dispatch)
+        await press(args, load, panels, 20, dispatch)
+        idle = await press(args, load, panels, args.calls, dispatch)
         print(figures(**shown("idle", idle)), flush=True)
         loaded = await press_under_load(args, load, panels, dispatch)
         print(figures(**shown("loaded", loaded)), flush=True)
@@ -107,7 +115,7 @@ async def press_under_load(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run, round(seconds * args.rate), args.rate)
         await trio.sleep(LIFE_S)
-        found = await press(load, panels, args.calls, args.sos_rate, dispatch)
+        found = await press(args, load, panels, args.calls, dispatch)
     result = load.result()
     print(
         figures(
@@ -120,7 +128,7 @@ async def press_under_load(
 
 
 @asynccontextmanager
-async def open_dispatch(load: RealLoad) -> AsyncIterator[Sipp]:
+async def open_dispatch(load: RealLoad, under: Sequence[str]) -> AsyncIterator[Sipp]:
     places = {
         "RING_MS": "200",
         "TALK_MS": "60000",
@@ -138,13 +146,16 @@ async def open_dispatch(load: RealLoad) -> AsyncIterator[Sipp]:
         places,
         SHORT,
         port=load.bed.trunk(TRUNK).port,
+        under=under,
     )
     async with dispatch.prepare(server=True, trace=False):
         await trunk_is(load.bed, TRUNK, "online")
         yield dispatch
 
 
-async def press(load: RealLoad, panels: list[BenchFlat], calls: int, rate: float, dispatch: Sipp) -> Latency:
+async def press(
+    args: argparse.Namespace, load: RealLoad, panels: list[BenchFlat], calls: int, dispatch: Sipp
+) -> Latency:
     """`calls` presses of SOS, evenly; each is told by its place in the order, as the next comes much later."""
     seen = len(came(dispatch))
     options = [
@@ -153,12 +164,13 @@ async def press(load: RealLoad, panels: list[BenchFlat], calls: int, rate: float
         "-r",
         "1",
         "-rp",
-        str(round(1000 / rate)),
+        str(round(1000 / args.sos_rate)),
         "-timeout",
-        f"{calls / rate + 60:.0f}s",
+        f"{calls / args.sos_rate + 60:.0f}s",
         *SHORT,
     ]
     sipp = panel_sipp(load.bed, talk_ms=500, give_up_ms=20_000, options=options)
+    sipp.under = args.instruments
     await sipp.run([(panel.panel, PASSWORD, "112") for panel in panels], trace=False)
     await trio.sleep(0.5)
     sent = sorted(at for times in invites(sipp, sent=True).values() for at in times)
@@ -273,6 +285,9 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=4, help="accounts a flat (default: 4; 1 to 20)")
     parser.add_argument("--nice", type=int, default=19, help="of the load's SIPp (default: 19; 0 to 19)")
     parser.add_argument(
+        "--no-real-time", action="store_true", help="Asterisk, Kamailio and the node at the usual priority"
+    )
+    parser.add_argument(
         "--leases", type=int, default=300, help="leases from each pool (default: 300; to 10000)"
     )
     parser.add_argument("--history", type=int, default=50_000, help="leases in the history (default: 50000)")
@@ -281,6 +296,9 @@ def main() -> int:
         parser.error("--calls takes 20 to 2000, --sos-rate up to 10, --rate up to 200")
     if not (1 <= args.accounts <= 20 and 0 <= args.nice <= 19 and 1 <= args.leases <= 10_000):
         parser.error("--accounts takes 1 to 20, --nice 0 to 19, --leases 1 to 10000")
+    real_time = not args.no_real_time and may_be_real_time()
+    args.instruments = ["chrt", "-r", str(INSTRUMENTS)] if real_time else []
+    print(f"Asterisk, Kamailio and the node {'in real time' if real_time else 'at the usual priority'}")
     os.environ.setdefault("PYTHONPATH", str(TOP))
     with tempfile.TemporaryDirectory(prefix="teledom-bench-") as scratch:
         try:

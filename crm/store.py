@@ -270,6 +270,8 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _set_up_durable(connection: sqlite3.Connection, record: object) -> None:
     _set_up_sqlite(connection, record)
     connection.execute("PRAGMA synchronous=FULL").close()
+    # The log of changes is put into the file by whoever does not mind to wait: 80 MB, before this one does it as well.
+    connection.execute("PRAGMA wal_autocheckpoint=20000").close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -89,7 +89,7 @@ class SippResult:
 
 @define
 class Sipp:
-    """One SIPp and its files. It calls `calls`, or Kamailio. `nice`: its priority, 19 the lowest."""
+    """One SIPp and its files. It calls `calls`, or Kamailio. `under` stands before its command: nice, chrt."""
 
     bed: Bed
     scenario: str
@@ -99,7 +99,7 @@ class Sipp:
     folder: Path = Factory(Path)
     child: Child | None = None
     calls: tuple[str, int] | None = None
-    nice: int = 0
+    under: Sequence[str] = ()
 
     def prepare(self, rows: Iterable[Sequence[str]] = (), *, server: bool, trace: bool = True) -> Child:
         """Write its scenario and users into a folder of its own; the process to start."""
@@ -112,8 +112,7 @@ class Sipp:
         text = re.sub(r"\n *@[A-Z_]+@ *(?=\n)", "", text)
         (self.folder / "scenario.xml").write_text(text)
         self.port = self.port or self.bed.ports.take()
-        command = ["nice", "-n", str(self.nice)] if self.nice else []
-        command += [*self.bed.tree.command("usr/bin/sipp"), "-sf", "scenario.xml", "-i", HOST]
+        command = [*self.under, *self.bed.tree.command("usr/bin/sipp"), "-sf", "scenario.xml", "-i", HOST]
         command += ["-p", str(self.port), "-nostdin", "-aa", "-timeout_error"]
         command += ["-min_rtp_port", str(self.bed.ports.rtp[0]), "-max_rtp_port", str(self.bed.ports.rtp[1])]
         command += ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"]

@@ -98,20 +98,17 @@ class Ari:
     # --- what a call uses ------------------------------------------------------------------------------------
 
     def pick_lane(self) -> Lane:
-        """The lane for a new call: not late, with the least to do. AriAway when there is none at all."""
-        ready = [lane for lane in self.lanes if lane.ready]
-        if not ready:
-            raise AriAway(f"no lane to {self.config.url} is open: {self._trouble or 'not connected yet'}")
-        return min(ready, key=lambda lane: (lane.late, lane.load))
+        """The lane for a new call: open, not late, with the least to do. While none is open, one that carries what is
+        posted as soon as it is open again, or says that it was not answered in time.
+        """
+        return min(self.lanes, key=lambda lane: (not lane.ready, lane.late, lane.load))
 
     def pick_urgent_lane(self) -> Lane:
         """The same for an urgent application; if its own are all late or not open, any other."""
         own = [lane for lane in self.urgent_lanes if lane.ready]
         if not own or all(lane.late for lane in own):
             own += [lane for lane in self.lanes if lane.ready]
-        if not own:
-            return self.pick_lane()
-        return min(own, key=lambda lane: (lane.late, lane.load))
+        return min(own or self.urgent_lanes or self.lanes, key=lambda lane: (lane.late, lane.load))
 
     def post_surely(self, lane: Lane, request: Request, on_reply: OnReply) -> None:
         """Post what gives something back: when its lane is lost before the answer, over another one, until one takes it.
