@@ -61,8 +61,10 @@ async def test_the_dispatch_of_the_panels_city_is_called_from_a_number_of_its_po
         call = await node.call()
         await trio.sleep(0.1)
         (lease,) = leases(node)
+        (row,) = node.node.sos.desk.rows()
 
     assert visit.result.final_code == 200
+    assert row.recording == f"{node.node.config.sos.recordings}/{call.recording}"
     assert CHEL_1 in invite.header("From")
     assert CHEL_1 in invite.header("P-Asserted-Identity")
     assert invite.start_line.startswith(f"INVITE sip:{DISPATCH_NUMBER}@")
