@@ -23,7 +23,9 @@ __all__ = ["Config", "ConfigError", "load"]
 ARI_PASSWORD = "TELEDOM_ARI_PASSWORD"
 PUSH_TOKEN = "TELEDOM_PUSH_TOKEN"
 DUTY_TOKEN = "TELEDOM_DUTY_TOKEN"
-DEFAULT = "default"  # the dispatch that is called where no other is known, or none can be reached
+SECRET_KEY = "TELEDOM_SECRET_KEY"
+DEFAULT = "default"  # the dispatch that is called where no other is known, or none can be reached; any vendor's handset
+VENDORS = ("beward", "hikvision", "qtech", "sokol")  # of panels
 
 
 class Ringing(Enum):
@@ -151,12 +153,47 @@ class DutyConfig:
 
 
 @frozen(kw_only=True)
+class QualityConfig:
+    at_once: int = number(20, "calls", 0, 1000)
+    idle_s: float = number(60.0, _S, 0, 3600)
+    answer_s: float = number(25.0, _S, 5, 120)
+    listen_s: float = number(4.0, _S, 3, 30)
+    panel_ms: int = number(3000, _MS, 100, 30_000)
+    recordings: str = text("/var/spool/asterisk/monitor", r"/.*", "a folder, from / on")
+    keep_days: int = number(90, "days", 1, 36_500)
+    keep_mb: int = number(20_000, "MB", 1, 100_000_000)
+
+
+@frozen(kw_only=True)
+class HandsetConfig:
+    """When a recorded call says that a flat's handset is well; each key is one measure's threshold."""
+
+    packets: float = number(0.95, "parts of 1", 0, 1)
+    loss: float = number(0.01, "parts of 1", 0, 1)
+    jitter_ms: float = number(30.0, _MS, 1, 1000)
+    r_factor: float = number(60.0, "points", 0, 93)
+    speech_s: float = number(0.2, _S, 0.1, 10)
+    listen_s: float = number(3.0, _S, 0.5, 60)
+    silence_dbfs: float = number(-65.0, "dBFS", -90, -50)
+    weak_dbov: float = number(-38.0, "dBov", -60, -27)
+    hot_dbov: float = number(-16.0, "dBov", -26, 0)
+    noise_dbfs: float = number(-45.0, "dBFS", -80, -20)
+    snr_db: float = number(15.0, "dB", 0, 60)
+    hum_db: float = number(10.0, "dB", 0, 60)
+    hum_share: float = number(0.2, "parts of 1", 0, 1)
+    hum_dbfs: float = number(-55.0, "dBFS", -80, -20)
+    clipping: float = number(0.001, "parts of 1", 0, 1)
+    echo_db: float = number(-30.0, "dB", -60, 0)
+
+
+@frozen(kw_only=True)
 class CrmConfig:
     url: str = text(
         "sqlite:///var/crm.db",
         r"sqlite:///(?!:memory:)[^\s?]+|postgresql(\+psycopg)?://([^\s:@/]+@)?[^\s@/]*/[^\s@/?]+(\?\S*)?",
         'a database, "sqlite:///FILE" or "postgresql://USER@HOST/NAME" (its password in PGPASSWORD or ~/.pgpass),',
     )
+    secret_key: str = secret(SECRET_KEY, "what panels' passwords in the CRM are sealed with")
     fresh_s: float = number(5.0, _S, 0, 3600)
     known_flats: int = number(50_000, "flats", 0, 10_000_000)
 
@@ -183,9 +220,15 @@ class Config:
     sos: SosConfig = SosConfig()
     dispatch: Mapping[str, DispatchConfig] = attrs.field(factory=lambda: {DEFAULT: DispatchConfig()})
     duty: DutyConfig = DutyConfig()
+    quality: QualityConfig = QualityConfig()
+    handset: Mapping[str, HandsetConfig] = attrs.field(factory=lambda: {DEFAULT: HandsetConfig()})
     crm: CrmConfig = CrmConfig()
     journal: JournalConfig = JournalConfig()
     log: LogConfig = LogConfig()
+
+    def handset_of(self, vendor: str) -> HandsetConfig:
+        """What a handset behind a panel of this vendor is judged by; [handset.default] where it has no section."""
+        return self.handset.get(vendor, self.handset[DEFAULT])
 
 
 def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False) -> Config:
@@ -208,6 +251,8 @@ def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False
         sos=sos,
         dispatch=dispatch,
         duty=reader.section("duty", DutyConfig),
+        quality=reader.section("quality", QualityConfig),
+        handset=_handsets(reader),
         crm=reader.section("crm", CrmConfig),
         journal=reader.section("journal", JournalConfig),
         log=reader.section("log", LogConfig),
@@ -224,6 +269,24 @@ def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False
             reader.refuse(f"dispatch.{name}", "fias", "a city that no other [dispatch.…] has")
     reader.finish()
     return _absolute(config, path.absolute().parent)
+
+
+def _handsets(reader: Reader) -> dict[str, HandsetConfig]:
+    """[handset.default] and each vendor's, which has from the default what it leaves out."""
+    fields = {
+        each.name: attrs.field(default=None, metadata=dict(each.metadata))
+        for each in attrs.fields(HandsetConfig)
+    }
+    kind: type[HandsetConfig] = attrs.make_class(
+        "Given", fields, (HandsetConfig,), slots=True, frozen=True, kw_only=True
+    )
+    found = reader.sections("handset", kind, "|".join((DEFAULT, *VENDORS)), f"one of {', '.join(VENDORS)}")
+    given = {
+        name: {key: value for key, value in attrs.asdict(each).items() if value is not None}
+        for name, each in found.items()
+    }
+    default = HandsetConfig(**given.pop(DEFAULT, {}))
+    return {DEFAULT: default} | {name: attrs.evolve(default, **values) for name, values in given.items()}
 
 
 def _absolute(config: Config, folder: Path) -> Config:

@@ -11,6 +11,7 @@
     ├─ inbound           an actor a call back from 112
     ├─ tests             test calls of 112
     ├─ domophones        an actor a panel, by its SIP user
+    ├─ quality           quality calls (quality.py); a supervisor of its own, which never gives up
     └─ http              /healthz, /readyz, /metrics; a supervisor of its own, which never gives up
 
 Children stop in reverse order: panels first, whose calls give everything back over lanes and see it go by events that
@@ -39,12 +40,13 @@ from actors.actor import Mailbox
 from actors.domophone import Call, Domophone, DomophoneMessage, Hold, Pressed, SosPressed
 from actors.journal import Journal, Listener
 from actors.keyed import KeyedSupervisor
-from actors.router import SOS, Router
+from actors.router import QUALITY, SOS, VISITORS, Router
 from actors.visitor import VisitorCall, World
 from config import Config
 from crm.calls import purge, save_calls
 from crm.directory import Directory
 from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
+from quality import QualityParts
 from restarts import ChildEvent, ChildState, Event, TooManyRestarts
 from sos import Sos
 from supervisor import ChildSpec, Supervisor
@@ -53,7 +55,7 @@ from telephony.ari.errors import AriError
 from telephony.push.interface import NoPush, PushProvider
 from telephony.push.webhook import Webhook
 
-APPLICATIONS = ("TdCall", "TdCallSOS", "TdCallerQuality", "TdCallerQualityTest")
+APPLICATIONS = (VISITORS, SOS, *QUALITY)
 BUSY_CAUSE = 17
 
 log = structlog.get_logger("node")
@@ -81,8 +83,14 @@ class Node:
             self._domophone, name="domophones", capacity=64, intensity=100, on_event=_log_child
         )
         self.sos.domophones = self.domophones
+        self.quality = QualityParts(config, self.ari, self.domophones, self.journal, _log_child)
         self.router = Router(
-            self.ari, self.domophones, self.sos.inbound, self.journal, sweep_s=config.ari.sweep_s
+            self.ari,
+            self.domophones,
+            self.sos.inbound,
+            self.journal,
+            quality=self.quality.actor.came_in,
+            sweep_s=config.ari.sweep_s,
         )
         http = partial(health.serve, config.node.http, self.readiness, board=self.sos.desk)
         self.http = Supervisor(
@@ -100,6 +108,7 @@ class Node:
                 ChildSpec("inbound", self.sos.inbound.run, stop_s=config.node.stop_s),
                 ChildSpec("tests", self.sos.tests.run),
                 ChildSpec("domophones", self.domophones.run, stop_s=config.node.stop_s),
+                ChildSpec("quality", self.quality.supervisor.run, stop_s=config.node.stop_s),
                 ChildSpec("http", self.http.run),
             ],
             name="node",
@@ -113,11 +122,13 @@ class Node:
         finally:
             self.store.close()
             self.sos.close()
+            self.quality.close()
 
     def readiness(self) -> dict[str, str | None]:
         """What keeps this node from carrying calls: by part, None where all is well."""
         parts: dict[str, str | None] = {}
-        for child in (*self.tree.children(), *self.sos.supervisor.children(), *self.http.children()):
+        supervisors = (self.tree, self.sos.supervisor, self.quality.supervisor, self.http)
+        for child in (child for each in supervisors for child in each.children()):
             well = child.state in (ChildState.UP, ChildState.ENDED)
             parts[child.name] = None if well else f"{child.state.value}: {child.last_error or 'starting'}"
         parts["asterisk"] = self.ari.readiness()
@@ -129,7 +140,7 @@ class Node:
             mailbox,
             carry=self._carry,
             turn_away=self._turn_away,
-            idle_s=self.config.call.idle_panel_s,
+            idle_s=max(self.config.call.idle_panel_s, self.config.quality.idle_s),
         ).run()
 
     async def _carry(self, sip_user: str, call: Call, hold: Hold) -> None:
@@ -160,6 +171,7 @@ class NodeFigures(Collector):
             "legs_now": ("Channels of calls that go on", len(node.ari.legs)),
             "lanes_ready": ("Lanes to Asterisk that are open", sum(lane.ready for lane in every_lane)),
             "lanes_late": ("Lanes whose oldest reply is late", sum(lane.late for lane in every_lane)),
+            "quality_calls_now": ("Quality calls going on", len(node.quality.actor)),
             "alarms": ("Alarms that stand", len(node.sos.desk.alarms())),
             "duty_waiting": ("Webhooks of the duty desk on their way", duty.waiting),
             "sos_panels": ("Panels that 112 knows", len(node.sos.register)),

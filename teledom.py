@@ -1,4 +1,4 @@
-"""The command line: `teledom node|check-config|calls|sos|db|bench`, each with --help.
+"""The command line: `teledom node|check-config|calls|sos|quality|db|bench`, each with --help.
 
 Exit codes: 0 well; 1 what was asked could not be done (one line on standard error says why); 2 the command line or the
 configuration is wrong, and nothing was started. What prints data takes --json and prints it to standard output.
@@ -23,6 +23,7 @@ from typing import Any
 import attrs
 
 import config
+import quality_cli
 import sos_cli
 from config import Config, ConfigError
 
@@ -205,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(do=_show_call)
 
     sos_cli.add_to(commands, printing, load=_load, since=_since, limit=_limit)
+    quality_cli.add_to(commands, printing, load=_load, limit=_limit)
 
     database = commands.add_parser("db", parents=[common], help="prepare the database")
     tasks = database.add_subparsers(metavar="TASK", required=True)

@@ -129,10 +129,13 @@ class Loan:
 
 @frozen
 class Borrow:
-    """Somebody wants to call the panel; the reply is None if the lock is held by what comes first."""
+    """Somebody wants to call the panel; the reply is None if the lock is held by what comes first, or the panel has had a
+    call less than `idle_s` ago.
+    """
 
     claim: Claim
     reply: Reply[Loan | None]
+    idle_s: float = 0.0
 
 
 @frozen
@@ -169,6 +172,7 @@ class Domophone:
         self._idle_s = idle_s
         # All state, changed by `run`'s task only:
         self._hold: Hold | None = None
+        self._idle_since = -math.inf  # it has had no call, for as long as an actor stays awake
 
     async def run(self) -> None:
         with self._mailbox.owned():
@@ -193,14 +197,16 @@ class Domophone:
                     self._hold.presses.append(message)
                     if self._hold.on_press is not None:
                         self._hold.on_press(self._hold.presses.pop())
-            case Borrow(claim, reply):
-                hold = self._take(claim, Outcome.PREEMPTED)
+            case Borrow(claim, reply, idle_s):
+                is_idle = not idle_s or trio.current_time() - self._idle_since >= idle_s
+                hold = self._take(claim, Outcome.PREEMPTED) if is_idle else None
                 if hold is None:
                     reply.answer(None)
                 else:
                     nursery.start_soon(self._lend, reply, hold)
             case Released(hold=hold) if self._hold is hold:
                 self._hold = None
+                self._idle_since = trio.current_time()
                 for press in hold.presses:  # it came when the call was at its end
                     self._handle(press, nursery)
 
@@ -254,10 +260,15 @@ class Domophone:
 
 
 @asynccontextmanager
-async def borrowed(mailbox: Mailbox[DomophoneMessage], claim: Claim) -> AsyncIterator[Loan | None]:
-    """Hold a panel's lock to call it; None: it is not to be had. When somebody comes first the body is cancelled."""
+async def borrowed(
+    mailbox: Mailbox[DomophoneMessage], claim: Claim, *, idle_s: float = 0.0
+) -> AsyncIterator[Loan | None]:
+    """Hold a panel's lock to call it; None: it is not to be had. When somebody comes first the body is cancelled.
+
+    `idle_s`: only if the panel has had no call for so long; not more than an idle panel's actor stays awake.
+    """
     try:
-        loan = await ask(mailbox, partial(Borrow, claim), HANDOVER_S + ASK_S)
+        loan = await ask(mailbox, partial(Borrow, claim, idle_s=idle_s), HANDOVER_S + ASK_S)
     except AskError as error:
         log.warning("a panel's lock could not be borrowed", why=str(error))
         loan = None

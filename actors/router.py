@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 import structlog
@@ -43,10 +43,14 @@ from telephony.ari.events import (
 from telephony.ari.lane import Request
 
 VISITORS, SOS = "TdCall", "TdCallSOS"
-OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|bridge)(?:-(\d+))?")
+QUALITY = ("TdCallerQuality", "TdCallerQualityTest")
+OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|quality|bridge)(?:-(\d+))?")
 RETRY_S = 1.0
 SET_UP_S = 0.2  # at most, for which visitors' calls wait until a 112 call is on its way
 HANDED_S = 10.0  # in which a call takes up what it was told to go on with
+
+QualityCame = Callable[[str, Mapping[str, str]], bool]
+"""Is told of a quality call's channel and what the dialplan says of it; False: nobody takes it."""
 
 log = structlog.get_logger("router")
 
@@ -72,12 +76,14 @@ class Router:
         inbound: KeyedSupervisor[str, CameIn],
         journal: Journal,
         *,
+        quality: QualityCame,
         sweep_s: float,
     ) -> None:
         self._ari = ari
         self._domophones = domophones
         self._inbound = inbound
         self._journal = journal
+        self._quality = quality
         self._sweep_s = sweep_s
         # All state, changed on Trio's thread by the readers and by `run`, never across an await:
         self._arrived: set[str] = (
@@ -127,14 +133,13 @@ class Router:
             self._arrived.add(channel.id)
             self._hand_over(application, channel.id, event.args, Stood())
         else:
-            log.warning(
-                "no part of this node takes these calls: back to the dialplan", application=application
-            )
-            self._request("POST", f"channels/{quote(channel.id, safe='')}/continue")
+            self._arrived.add(channel.id)
+            if not self._quality(channel.id, _named(event.args)):
+                self.hang_up(channel.id)
 
     def _hand_over(self, application: str, channel_id: str, arguments: Sequence[str], stood: Stood) -> None:
         """A channel that came in, to the actor whose call it makes."""
-        named = dict(argument.partition("=")[::2] for argument in arguments)
+        named = _named(arguments)
         panel, number = named.get("panel", ""), named.get("number", "")
         if panel and application == VISITORS:
             pressed = Pressed(channel_id, named.get("flat", ""), stood.talk, stood.record, stood.first_leg)
@@ -233,16 +238,19 @@ class Router:
             if channel.id.startswith("td-") or channel.id in self._ari.legs or channel.id in left:
                 continue
             application, *arguments = channel.dialplan.app_data.split(",")
-            if channel.dialplan.app_name != "Stasis" or application not in (VISITORS, SOS):
+            if channel.dialplan.app_name != "Stasis" or application not in (VISITORS, SOS, *QUALITY):
                 continue
             if channel.id in self._arrived:  # its actor was told, and may be about to take it
                 unowned.add(channel.id)
                 if channel.id not in self._unowned:
                     continue
                 log.error("a call was carried by nobody", channel=channel.id, application=application)
-                if application == VISITORS:
+                if application != SOS:
                     self.hang_up(channel.id)
                     continue
+            elif application in QUALITY:
+                self.hang_up(channel.id)  # its node is gone; its task waits for its next turn
+                continue
             call_id = call_id_of(channel.id)
             self._arrived.add(channel.id)
             carried.add(call_id)
@@ -282,6 +290,11 @@ class Router:
 
     def _request(self, method: str, path: str, query: dict[str, str] | None = None) -> None:
         self._ari.pick_lane().post(Request(method, path, query), lambda _: None)
+
+
+def _named(arguments: Sequence[str]) -> dict[str, str]:
+    """What the dialplan says of a channel: NAME=VALUE each."""
+    return dict(argument.partition("=")[::2] for argument in arguments)
 
 
 def _lose(record: CallRecord) -> None:

@@ -17,10 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from config import Ringing
+from crm.quality import CallType, CampaignState, Only, TaskState
 from crm.records import LegEnd, Outcome
 from crm.sos import Why
 
-SCHEMA = "0002"  # the newest revision under migrations/versions
+SCHEMA = "0003"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):
@@ -80,7 +81,10 @@ def _enum(of: type[Enum]) -> sa.Enum:
 _BY_BYTES = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
-_ENUMS: tuple[type[Enum], ...] = (BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome, Why)
+_ENUMS: tuple[type[Enum], ...] = (
+    *(BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome, Why),
+    *(CallType, CampaignState, TaskState, Only),
+)
 _COLUMN_TYPES: dict[Any, sa.types.TypeEngine[Any]] = {
     str: sa.String(255),
     float: sa.Double(),
@@ -229,7 +233,8 @@ class Domophone(Base):
     """A panel: `door_dtmf` the digits of which each opens its door, `ringing` None: as config.toml says.
 
     `floor` and `place` ("у лифта") tell 112 where at the entrance it is; with a `sos_number` of its own it is lent none.
-    `sos_dials` is what it dials for 112 beside "SOS"; None: 112, unless that is a flat behind it.
+    `sos_dials` is what it dials for 112 beside "SOS"; None: 112, unless that is a flat behind it. `url` is its HTTP
+    address ("": none), `http_password` sealed (crm.sealed), `tls_pin` the fingerprint of the certificate that it shows.
     """
 
     __tablename__ = "domophones"
@@ -248,6 +253,10 @@ class Domophone(Base):
     place: Mapped[str] = mapped_column(sa.String(64), default="")
     sos_number: Mapped[str | None] = mapped_column(sa.String(32), unique=True)
     sos_dials: Mapped[str | None] = mapped_column(sa.String(32))
+    url: Mapped[str] = mapped_column(default="")
+    http_user: Mapped[str] = mapped_column(sa.String(64), default="")
+    http_password: Mapped[str] = mapped_column(sa.Text, default="")
+    tls_pin: Mapped[str | None] = mapped_column(sa.String(128))
 
 
 class DomophoneEntrance(Base):

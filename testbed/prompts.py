@@ -48,6 +48,15 @@ PROMPTS = {
         "Сто двенадцать не отвечает. Соединяем с дежурным.",
         "The emergency line does not answer. We are calling the duty desk.",
     ),
+    "quality-hello": (
+        "Здравствуйте! Это проверка вашей трубки домофона. Скажите, пожалуйста, несколько слов.",
+        "Hello! This is a test of your intercom handset. Please say a few words.",
+    ),
+    "quality-again": (
+        "Спасибо. Скажите, пожалуйста, ещё раз.",
+        "Thank you. Please say something once more.",
+    ),
+    "quality-bye": ("Проверка окончена, спасибо. Повесьте трубку.", "The test is over, thank you. Please hang up."),
     "out-of-order": ("Связь временно недоступна. Попробуйте позже.", "Out of order. Please try again later."),
 }
 RATE = 8000

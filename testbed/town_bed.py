@@ -30,6 +30,7 @@ from config import (
     JournalConfig,
     NodeConfig,
     PushConfig,
+    QualityConfig,
     SosConfig,
 )
 from crm.calls import find_calls
@@ -175,6 +176,7 @@ def configure(
     sos: Mapping[str, Any] | None = None,
     dispatch: Mapping[str, Mapping[str, Any]] | None = None,
     duty: Mapping[str, Any] | None = None,
+    quality: Mapping[str, Any] | None = None,
 ) -> Config:
     """A node's settings for this bed, with its files in `folder`; the rest are changes to single ones.
 
@@ -191,6 +193,10 @@ def configure(
             name: attrs.evolve(each, **(dispatch or {}).get(name, {})) for name, each in dispatches().items()
         },
         duty=attrs.evolve(DutyConfig(), **(duty or {})),
+        quality=attrs.evolve(
+            QualityConfig(recordings=str(bed.recordings), idle_s=0.2, answer_s=6.0, listen_s=3.0),
+            **(quality or {}),
+        ),
         push=attrs.evolve(PushConfig(coalesce_ms=0), **(push or {})),
         crm=attrs.evolve(CrmConfig(url=f"sqlite:///{folder}/node.db"), **(crm or {})),
         journal=JournalConfig(flush_ms=20),
