@@ -41,6 +41,8 @@ FEW = frozenset(
     {"nobody_answered", "busy", "unreachable", "unknown"}
 )  # verdicts that another attempt may better
 
+_TYPES = {str(each.value): each for each in CallType}
+
 T = TypeVar("T")
 log = get_logger("quality")
 
@@ -173,19 +175,14 @@ class Quality:
         result = await self._judge.result(call, called)
         if result.verdict not in FEW or task.kind is CallType.TEST:
             return partial(finish_task, self._store, task.id, result)
-        again = self._again(task, again_s, result.why, counts=True)
-
-        def save() -> None:
-            save_result(self._store, result)
-            again()
-
-        return save
+        await self._surely(partial(save_result, self._store, result))
+        return self._again(task, again_s, result.why, counts=True)
 
     def _again(self, task: Task, after_s: float, why: str, *, counts: bool) -> Callable[[], None]:
         now = self._wall_clock()
         return partial(put_back, self._store, task.id, now + after_s, why, counts, now)
 
-    async def _surely(self, write: Callable[[], None]) -> None:
+    async def _surely(self, write: Callable[[], object]) -> None:
         """Write, also when the node is being stopped, and again while the database is away."""
         for _ in range(TRIES):
             with trio.move_on_after(WRITE_S, shield=True):
@@ -212,7 +209,7 @@ class Quality:
             task = Task(
                 id=0,
                 campaign_id=None,
-                kind=CallType.PLANNED,
+                kind=_TYPES.get(named.get("TYPE", ""), CallType.PLANNED),
                 flat_id=behind.flat_id,
                 flat=flat,
                 dialled=flat,
@@ -234,7 +231,7 @@ class Quality:
             )
             call = QualityCall(self._world, task, uuid.uuid4().hex[:16], came)
             result = await self._judge.result(call, await call.run())
-            await self._surely(lambda: (save_result(self._store, result), None)[1])
+            await self._surely(partial(save_result, self._store, result))
         except NotNow as why:
             log.info("a quality call of another program gives way", panel=mac, flat=flat, why=str(why))
             self._hang_up(came.channel_id)

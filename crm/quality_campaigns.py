@@ -163,8 +163,8 @@ def set_state(store: Store, id: int, state: CampaignState, now: float) -> None:
             if old is None:
                 raise NoSuchCampaign(f"there is no campaign {id}")
             raise NotAllowed(_refusal(id, CampaignState(old), state))
-        if state is CampaignState.STOPPED:
-            _stop_tasks(connection, id)
+    if state is CampaignState.STOPPED:
+        _stop_tasks(store, id)
     end_campaigns(store)
 
 
@@ -176,14 +176,17 @@ def _refusal(id: int, old: CampaignState, new: CampaignState) -> str:
     return f"campaign {id} is {old.value}, and cannot be made {new.value} by hand"
 
 
-def _stop_tasks(connection: sa.Connection, id: int) -> None:
+def _stop_tasks(store: Store, id: int) -> None:
+    """In small steps: nobody begins them any more, and nodes that end calls meanwhile do not wait for all of them."""
     waiting = sa.and_(_TASKS.c.campaign_id == id, _TASKS.c.state == TaskState.WAITING)
-    some = sa.select(_TASKS.c.flat_id).where(waiting).order_by(_TASKS.c.flat_id).limit(TASKS_AT_ONCE)
-    after = 0
-    while flats := connection.scalars(some.where(_TASKS.c.flat_id > after).with_for_update()).all():
-        these = sa.and_(waiting, _TASKS.c.flat_id.in_(flats))
-        connection.execute(sa.update(_TASKS).where(these).values(state=TaskState.STOPPED))
-        after = flats[-1]
+    some = sa.select(_TASKS.c.id).where(waiting).order_by(_TASKS.c.flat_id).limit(TASKS_AT_ONCE)
+    while True:
+        with store.transaction() as connection:
+            ids = connection.scalars(some.with_for_update()).all()
+            if not ids:
+                return
+            these = sa.update(_TASKS).where(_TASKS.c.id.in_(ids))
+            connection.execute(these.values(state=TaskState.STOPPED))
 
 
 # --- looked at -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from attrs import frozen
 
-from crm.columns import clean, fit
+from crm.columns import clean, fit, width_of
 from crm.quality import UNKNOWN
 from crm.quality_results import GridFlat, HouseGrid
 
@@ -66,7 +66,8 @@ def draw(grid: HouseGrid) -> str:
             parts += [_cell(flat, x + CELL * column, y) for column, flat in enumerate(flats)]
         x += CELL * across + GAP
     legend = _legend(grid.flats, bottom + 34)
-    width, height = max(x, 340), bottom + 34 + 26 * len(legend)
+    width = max(x, LEFT + 11 * width_of(clean(grid.address)), 240)
+    height = bottom + 34 + 26 * len(legend)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'font-family="sans-serif" font-size="{FONT}">'

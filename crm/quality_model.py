@@ -37,8 +37,8 @@ class QualityTask(Base):
     __tablename__ = "quality_tasks"
     __table_args__ = (
         sa.UniqueConstraint("campaign_id", "flat_id"),
-        sa.Index(None, "campaign_id", "state", "time_zone", "due_at"),
-        sa.Index(None, "domophone_id", "state", "due_at"),
+        sa.Index(None, "campaign_id", "state", "time_zone", "due_at", "id"),
+        sa.Index(None, "domophone_id", "state", "due_at", "id"),
         sa.Index(None, "state", "house_id"),
         sa.Index(None, "flat_id"),
     )

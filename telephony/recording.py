@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from config import HandsetConfig
+
 if TYPE_CHECKING:
-    from config import HandsetConfig
     from telephony.recording_measures import Heard
 
 

@@ -54,8 +54,9 @@ def read_wav(path: Path) -> Floats:
             form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
             data = file.readframes(file.getnframes())
     except (OSError, EOFError, wave.Error) as error:
+        why = str(error) or "it ends too early"
         raise SoundError(
-            f"reading the recording {path} failed: {error}: see whether Asterisk still writes it, or the disk is full"
+            f"reading the recording {path} failed: {why}: see whether Asterisk still writes it, or the disk is full"
         ) from error
     if form != (RATE, 1, 2):
         raise SoundError(
@@ -165,13 +166,13 @@ def _active(loud: Bools, hangover: int) -> int:
 
 
 def noise_level(power: Floats) -> float | None:
-    """The noise in pauses [dBFS]: the mean power of their frames, but for the loudest tenth.
+    """The noise in pauses [dBFS]: the mean power of their frames, but for the loudest 6 %.
 
     The percentile of the floor would not see crackle; a plain mean would hear one bump of a handset as noise.
     """
     if power.size < 10:
         return None
-    return _db_of(float(np.sort(power)[: max(1, int(0.9 * power.size))].mean()))
+    return _db_of(float(np.sort(power)[: max(1, int(0.94 * power.size))].mean()))
 
 
 def mains_hum(frames: Floats, pauses: Bools) -> tuple[float | None, float | None, float | None]:

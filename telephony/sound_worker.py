@@ -22,17 +22,15 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import trio
 from attrs import define, field
 
+from config import HandsetConfig
 from logs import get_logger
 from telephony.recording import CallFacts, Judgement, SoundError
-
-if TYPE_CHECKING:
-    from config import HandsetConfig
 
 T = TypeVar("T")
 
@@ -88,7 +86,7 @@ class SoundWorkers:
         return await self.do(Job.JUDGE, arguments, Judgement, deadline_s, f"measuring {handset}")
 
     async def do(
-        self, job: Job, arguments: dict[str, Any], result: type[T] | None, deadline_s: float, what: str
+        self, job: Job, arguments: dict[str, Any], result: type[T], deadline_s: float, what: str
     ) -> T:
         """The `result` of a job with these arguments, within `deadline_s` from now. Raises SoundError.
 
@@ -110,7 +108,7 @@ class SoundWorkers:
             )
         if asked.failure:
             raise SoundError(asked.failure)
-        return typing.cast(T, msgspec.convert(asked.answer, result or type(None), dec_hook=_rich))
+        return msgspec.convert(asked.answer, result, dec_hook=_rich)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work on jobs until cancelled; those that wait then fail."""
@@ -208,31 +206,23 @@ def _rich(kind: type[Any], value: Any) -> Any:
 def answer(line: bytes) -> bytes:
     """Do the job that a line asks for; the line that answers it."""
     result: Any = None
-    failed = ""
+    failed = module = ""
     try:
         asked = msgspec.json.decode(line)
         module, _, name = Job(asked["job"]).value.rpartition(".")
         function = getattr(importlib.import_module(module), name)
-        kinds = _kinds(function)
+        kinds = typing.get_type_hints(function)
         arguments = {
             each: msgspec.convert(value, kinds[each], dec_hook=_rich)
             for each, value in asked["arguments"].items()
         }
         result = msgspec.to_builtins(function(**arguments), enc_hook=_plain)
-    except SoundError as error:
-        failed = str(error)
     except (
         Exception
     ) as error:  # whatever a recording brings about: the next one is to be measured all the same
-        failed = f"{type(error).__name__}: {error}: report it, with the recording"
+        foreseen = type(error).__module__ == module  # the job's own error says all
+        failed = str(error) if foreseen else f"{type(error).__name__}: {error}: report it, with the recording"
     return msgspec.json.encode({"result": result, "failed": failed}) + b"\n"
-
-
-def _kinds(function: Any) -> dict[str, Any]:
-    """The types of a function's arguments, with those of its module that only a type checker sees."""
-    import config
-
-    return typing.get_type_hints(function, localns={"HandsetConfig": config.HandsetConfig})
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ is told by its likeness to the file that was to be played.
 from __future__ import annotations
 
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ def write_tone(path: Path, frequency: float, *, seconds: float = 10.0, level: fl
     """Write an 8 kHz mono WAV with a sine of `frequency` Hz at `level` dBFS; returns `path`."""
     times = np.arange(int(RATE * seconds)) / RATE
     amplitude = FULL_SCALE * 10 ** (level / 20) * 2**0.5  # dBFS by power: a full-scale sine is -3
-    samples = np.clip(amplitude * np.sin(2 * np.pi * frequency * times), -32767, 32767)
+    return write_sound(path, amplitude / FULL_SCALE * np.sin(2 * np.pi * frequency * times))
+
+
+def write_sound(path: Path, sound: Sequence[float] | NDArray[Any]) -> Path:
+    """Write an 8 kHz mono WAV with 16 bits a sample, of samples between -1 and 1; returns `path`."""
+    samples = np.clip(np.asarray(sound) * FULL_SCALE, -32767, 32767)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from testbed.audio import write_tone
+from testbed.audio import write_sound, write_tone
 from testbed.bed import REALM, Bed, Credentials
 from testbed.processes import HOST, Child, ProcessFailed
 
@@ -147,23 +147,30 @@ async def open_baresip(
     bed: Bed,
     user: Credentials,
     *,
-    tone: float,
+    tone: float = 440.0,
+    sound: Sequence[float] | None = None,
     register: bool = True,
     digits: Digits = Digits.RFC4733,
     answers: bool = False,
+    flats: Sequence[str] = (),
     options: str = "",
 ) -> AsyncIterator[Baresip]:
-    """Run a user agent as `user` that plays `tone` Hz, until the block is left.
+    """Run a user agent as `user` that plays `tone` Hz, or `sound` (8 kHz, -1 to 1), until the block is left.
 
-    `answers`: it answers at once by itself. `options` are further parameters of its account (";mediaenc=…").
+    `answers`: it answers at once by itself. `flats`: numbers that it is called by as well, as a panel is.
+    `options` are further parameters of its account (";mediaenc=…").
     """
     folder = _new_folder(bed.run_dir / "baresip", user.user)
     control = bed.ports.take()
-    _write_configuration(bed, folder, control, tone)
+    if sound is None:
+        write_tone(folder / "sound.wav", tone, seconds=30)
+    else:
+        write_sound(folder / "sound.wav", sound)
+    _write_configuration(bed, folder, control)
+    media = f"audio_codecs=pcma;answermode={'auto' if answers else 'manual'};dtmfmode={digits.value}"
     account = (
         f'<sip:{user.user}@{REALM}>;auth_user={user.user};auth_pass={user.password};outbound="sip:{HOST}:'
-        f'{bed.kamailio_sip[1]};transport=udp";audio_codecs=pcma;answermode={"auto" if answers else "manual"};'
-        f"dtmfmode={digits.value}{options}"
+        f'{bed.kamailio_sip[1]};transport=udp";{media}{options}'
     )
     stream: list[trio.SocketStream] = []
 
@@ -189,6 +196,8 @@ async def open_baresip(
             await agent.register()
         else:
             await agent._become(0)
+        for flat in flats:
+            await agent.command("uanew", f"<sip:{flat}@{REALM}>;regint=0;{media}")
         yield agent
         nursery.cancel_scope.cancel()
 
@@ -200,13 +209,12 @@ def _new_folder(parent: Path, user: str) -> Path:
     return folder
 
 
-def _write_configuration(bed: Bed, folder: Path, control: int, tone: float) -> None:
-    write_tone(folder / "tone.wav", tone, seconds=30)
+def _write_configuration(bed: Bed, folder: Path, control: int) -> None:
     sip, media = bed.ports.take(2), bed.ports.take(10)  # it takes the port after its own for TLS
     lines = [
         f"net_interface {HOST}",
         f"sip_listen {HOST}:{sip}",
-        "audio_source aufile,tone.wav",  # in its folder, where it runs: it cuts off names of files after 127 bytes
+        "audio_source aufile,sound.wav",  # in its folder, where it runs: it cuts off names of files after 127 bytes
         "audio_player aubridge,none",
         "audio_alert aubridge,none",
         f"audio_path {bed.tree.root}/usr/share/baresip",

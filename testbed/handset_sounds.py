@@ -105,7 +105,8 @@ def echo(sent: Floats, lag_s: float, level: float) -> Floats:
 
 def clip(samples: Floats, gain: float) -> Floats:
     """Driven `gain` times beyond what the peak takes."""
-    return np.clip(samples / np.abs(samples).max() * gain, -1.0, 1.0)
+    clipped: Floats = np.clip(samples / np.abs(samples).max() * gain, -1.0, 1.0)
+    return clipped
 
 
 def through_a_law(samples: Floats) -> Floats:

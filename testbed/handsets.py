@@ -4,7 +4,8 @@
 
 prints for both parts which verdict each truth got, and how fast recordings are measured. Levels and limits are set on
 the training part; the held-back part has other voices, other sentences and other kinds of noise, and only says how well
-that went. The same seed makes the same recordings, but for espeak-ng's own version.
+that went. Missed most are people who talk behind the resident: they are heard as a voice, not as noise. The same seed
+makes the same recordings, but for espeak-ng's own version.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ def speech(part: Part, tree: Tree) -> Speech:
 def recordings(part: Part, spoken: Speech, seed: int = 1) -> list[Labelled]:
     """The labelled recordings of a part: `COUNT` of each truth."""
     rng = np.random.default_rng([seed, list(Part).index(part)])
+    sent, prompts = _sent(spoken)
     made: list[Labelled] = []
     for truth in Verdict:
         for number in range(COUNTS.get(truth, COUNT)):
-            sent, prompts = _sent(spoken)
             handset, facts = _handset(truth, number, part, spoken, sent, prompts, rng)
             coded = handset if not handset.any() else sounds.through_a_law(handset)
             name = f"{truth.value}-{number}"

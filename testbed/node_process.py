@@ -59,7 +59,11 @@ def as_toml(config: Config) -> str:
             sections = {f"{section.name}.{name}": each for name, each in value.items()}
         for name, each in sections.items():
             lines.append(f"[{name}]")
-            keys = [key.name for key in attrs.fields(type(each)) if key.name not in ("password", "token")]
+            keys = [
+                key.name
+                for key in attrs.fields(type(each))
+                if key.name not in ("password", "token", "secret_key")
+            ]
             lines += [f"{key} = {_toml(getattr(each, key))}" for key in keys]
     return "\n".join(lines) + "\n"
 

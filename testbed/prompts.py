@@ -56,7 +56,10 @@ PROMPTS = {
         "Спасибо. Скажите, пожалуйста, ещё раз.",
         "Thank you. Please say something once more.",
     ),
-    "quality-bye": ("Проверка окончена, спасибо. Повесьте трубку.", "The test is over, thank you. Please hang up."),
+    "quality-bye": (
+        "Проверка окончена, спасибо. Повесьте трубку.",
+        "The test is over, thank you. Please hang up.",
+    ),
     "out-of-order": ("Связь временно недоступна. Попробуйте позже.", "Out of order. Please try again later."),
 }
 RATE = 8000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-import crm.sos_model  # noqa: F401 - its tables belong to Base
+import crm.quality_model
+import crm.sos_model  # noqa: F401
 from crm.model import Base
 
 context.configure(

@@ -1,4 +1,4 @@
-"""A panel's lock, lent to who calls the panel: quality calls give way to all, and are begun only when it has been idle."""
+"""A panel's lock, lent to who calls the panel: quality calls give way to all, and begin only when it has been idle."""
 
 from __future__ import annotations
 

@@ -81,5 +81,7 @@ async def _whole_before(recording: Path, seconds: float) -> bool:
     return False
 
 
-async def test_a_recording_that_never_came_is_not_waited_for_long(tmp_path: Path, autojump_clock: object) -> None:
+async def test_a_recording_that_never_came_is_not_waited_for_long(
+    tmp_path: Path, autojump_clock: object
+) -> None:
     assert not await until_whole(tmp_path / "1.wav")

@@ -111,7 +111,7 @@ def test_a_city_whose_time_zone_is_none_is_named_and_nothing_is_made(store: Stor
     home(houses)
     with store.transaction() as connection:
         connection.execute(sa.update(table(City)).values(time_zone="Asia/Chelyabinsk"))
-    with pytest.raises(NotAllowed, match="'Asia/Chelyabinsk'.*correct that in the CRM"):
+    with pytest.raises(NotAllowed, match=r"'Asia/Chelyabinsk'.*correct that in the CRM"):
         campaign(store)
     assert campaigns(store) == []
 

@@ -61,7 +61,9 @@ class Crm:
 
 
 @asynccontextmanager
-async def checking(place: TownBed, folder: Path, **panel: Any) -> AsyncIterator[tuple[RunningNode, Crm, Sipp]]:
+async def checking(
+    place: TownBed, folder: Path, **panel: Any
+) -> AsyncIterator[tuple[RunningNode, Crm, Sipp]]:
     """A node and a panel that is registered; `panel` as for open_phone."""
     async with open_node(place, folder) as node, open_phone(place.bed, place.panel(PANEL), **panel) as phone:
         yield node, Crm(node), phone

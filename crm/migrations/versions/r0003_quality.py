@@ -12,8 +12,8 @@ depends_on = None
 
 INDEXES = {
     "quality_tasks": (
-        ("campaign_id", "state", "time_zone", "due_at"),
-        ("domophone_id", "state", "due_at"),
+        ("campaign_id", "state", "time_zone", "due_at", "id"),
+        ("domophone_id", "state", "due_at", "id"),
         ("state", "house_id"),
         ("flat_id",),
     ),
