@@ -1,16 +1,16 @@
 """What quality calls cost visitors, how long a whole fleet takes, and how well handsets are judged.
 
 1. Hand-over, measured: the time from the panel's INVITE to its 180 for presses that meet a quality call and for presses
-   that meet none, alternately on the same panels (bench/quality_hand_over.py). Where this user may, Asterisk, Kamailio
-   and the node run in real time, and what measures above them, as in bench/sos.py.
+   that meet none, alternately on the same panels (bench/quality_hand_over.py).
 2. The fleet, simulated (bench/quality_fleet.py): each of its visitors who meets a quality call waits as long as one of
    the first did. A smaller fleet has fewer visitors in proportion.
 3. Measuring: the held-back recordings of testbed/handsets.py are judged; their speed is that of one core.
 
 The last line: days= met= (the share of all visitors' calls that met a quality call) lost= (the share that did not get
 through) visitor_delay_p99_ms= (of those that met one) realtime_factor= recall_dead= recall_one_way= recall_noisy=
-false_alarms= (of good handsets). Exit code 0: every visitor's call on Asterisk got through, and every handset of the fleet
-has its result; 1: not so; 2: it could not be measured.
+false_alarms= (of good handsets).
+Exit code 0: every visitor's call on Asterisk got through, and every handset of the fleet has its result; 1: not so; 2: it
+could not be measured.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ TOP = Path(__file__).resolve().parent.parent
 
 
 def show_hand_over(found: HandOver) -> None:
+    """What was measured, as lines of figures."""
     print(figures(met_ringing=len(found.ringing), met_answered=len(found.answered), unmet=len(found.unmet)))
     for name, presses in (("met", found.met), ("unmet", found.unmet)):
         print(figures(**_percentiles(name, presses)))
@@ -60,7 +61,7 @@ def judge_held_back(seed: int) -> Judged:
 
 def show_all(result: Result, judged: Judged) -> None:
     """The last line."""
-    visitors = max(1, result.visitors)
+    visitors, delay_ms = max(1, result.visitors), result.delay_ms(0.99)
     recalls = {
         f"recall_{each.value}": judged.recall(each) for each in (Verdict.DEAD, Verdict.ONE_WAY, Verdict.NOISY)
     }
@@ -69,7 +70,7 @@ def show_all(result: Result, judged: Judged) -> None:
             days="unknown" if result.days is None else f"{result.days:.2f}",
             met=f"{result.met_share:.6f}",
             lost=f"{(result.lost or 0) / visitors:.6f}",
-            visitor_delay_p99_ms=result.delay_ms(0.99) or 0.0,
+            visitor_delay_p99_ms="unknown" if delay_ms is None else delay_ms,
             realtime_factor=judged.times_real,
             **{name: f"{share:.3f}" for name, share in recalls.items()},
             false_alarms=f"{judged.false_alarms():.3f}",
@@ -102,7 +103,11 @@ def main() -> int:
     try:
         return run(args)
     except* (ProcessFailed, TestbedUnavailable, StoreError, trio.TooSlowError) as group:
-        print(f"bench.quality: {group.exceptions[0]}", file=sys.stderr)
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        why = str(error) or "the presses took too long: see whether this machine is busy with something else"
+        print(f"bench.quality: {why}", file=sys.stderr)
     return 2
 
 

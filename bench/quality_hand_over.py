@@ -3,7 +3,8 @@
 The node runs as a process of its own. SIPp is the panels that are pressed, their flats' phones, and what answers quality
 calls, registered as those panels. Several panels side by side are each pressed in turns: once while a test call of their
 handset stands, once while none does. The moments of the first are spread over the test call: its ringing, both prompts,
-both times of listening. Which presses met one is the journal's word.
+both times of listening. Which presses met one is the journal's word. Asterisk, Kamailio and the node run in real time
+where this user may, as Asterisk does by Debian's own unit, and the visitors' SIPp above them.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Press:
 
     @property
     def waited_ms(self) -> float:
+        """Who did not get through waited until the panel gave up."""
         return GIVE_UP_MS if self.rang_ms is None else self.rang_ms
 
 
@@ -110,12 +112,14 @@ async def measure(folder: Path, presses: int, seed: int) -> HandOver:
             if real_time:
                 for child in (load.bed.asterisk, load.bed.kamailio, node):
                     make_real_time(child)
+            priority = "in real time" if real_time else "at the usual priority"
+            print(f"{rounds} rounds on {PANELS} panels; the node is ready, {priority}", flush=True)
             store = stack.enter_context(Store(url))
             visitors = _Visitors(load.bed, store, under)
             await visitors.press_all(flats, _moments(rounds * PANELS, random.Random(f"moments {seed}")))
             await trio.sleep(SAVED_S)
             calls = await trio.to_thread.run_sync(partial(find_calls, store, limit=100_000))
-    return sort(visitors.presses, calls)
+    return tell_apart(visitors.presses, calls)
 
 
 def _moments(number: int, chance: random.Random) -> list[float]:
@@ -125,7 +129,7 @@ def _moments(number: int, chance: random.Random) -> list[float]:
     return moments
 
 
-def sort(presses: Sequence[Press], calls: Sequence[CallRecord]) -> HandOver:
+def tell_apart(presses: Sequence[Press], calls: Sequence[CallRecord]) -> HandOver:
     """Which presses ended a quality call, by the calls that the journal has."""
     ended = [call for call in calls if call.kind == "quality" and call.outcome is Outcome.PREEMPTED]
     found = HandOver([], [], [])
@@ -155,19 +159,18 @@ class _Visitors:
 
     async def press_all(self, flats: Sequence[BenchFlat], moments: Sequence[float]) -> None:
         async with trio.open_nursery() as nursery:
-            # make_houses counts flats from 1
-            for flat_id, flat in enumerate(flats, 1):
+            for flat_id, flat in enumerate(flats, 1):  # as make_houses counts them
                 nursery.start_soon(self._in_turns, flat, flat_id, moments[flat_id - 1 :: len(flats)])
 
     async def _in_turns(self, flat: BenchFlat, flat_id: int, moments: Sequence[float]) -> None:
         for moment_s in moments:
             await trio.sleep(PAUSE_S)
             task_id = await _in_thread(partial(add_test, self.store, flat_id, time.time()))
-            while await self._state(task_id) is TaskState.WAITING:
+            while await self._state(task_id) is TaskState.WAITING:  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(POLL_S)
             await trio.sleep(moment_s)
             await self._press(flat)
-            while await self._state(task_id) is TaskState.CALLING:
+            while await self._state(task_id) is TaskState.CALLING:  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(POLL_S)
             await _in_thread(partial(withdraw_test, self.store, task_id))
             await trio.sleep(PAUSE_S)
@@ -181,8 +184,8 @@ class _Visitors:
 
     async def _press(self, flat: BenchFlat) -> None:
         """A visitor's call, to its end."""
-        give_up = {"give_up_ms": round(GIVE_UP_MS), "talk_ms": 5000}
-        sipp = panel_sipp(self.bed, **give_up, options=["-m", "1", "-timeout", "30s", *SHORT])
+        options = ["-m", "1", "-timeout", "30s", *SHORT]
+        sipp = panel_sipp(self.bed, give_up_ms=round(GIVE_UP_MS), talk_ms=5000, options=options)
         sipp.under = self.under
         result = await sipp.run([(flat.panel, PASSWORD, flat.dialled)], trace=False)
         sent = rang = None

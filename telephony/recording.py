@@ -123,6 +123,7 @@ LINE_FAULT = {
 }
 DISTURBED = {
     "noise_floor": "the noise floor is {value:.0f} dBFS",
+    "noise": "the noise is {value:.0f} dBFS",
     "hum": "mains hum stands {value:.0f} dB over its neighbours",
     "hum_share": "mains hum is {value:.0%} of what is heard in pauses",
     "clipping": "{value:.1%} of the speech is clipped",
@@ -164,7 +165,7 @@ def _decide(
         return verdict, 1.0, why
     if facts.rtp.received == 0 and facts.lifted:
         return Verdict.ONE_WAY, 0.8, "the handset was lifted, and no packets came from the panel"
-    if disturbed := _disturbances(measures, ("noise_floor", "hum", "hum_share")):
+    if disturbed := _disturbances(measures, ("noise_floor", "noise", "hum", "hum_share")):
         return Verdict.NOISY, 0.6, f"{disturbed}, and no voice is heard through it"
     if facts.lifted is False:
         return (

@@ -78,12 +78,15 @@ def hear(handset: Floats, sent: Floats, prompts: tuple[Prompt, ...], thresholds:
     after = min((prompt.end_s for prompt in prompts), default=0.0)
     found = find_voice(handset, listening & came)
     voice_s = float(found.voice.sum() * FRAME / RATE)
+    is_tone = bool((found.tone & listening & came).sum() * FRAME / RATE > 0.5)
     is_voice = voice_s >= thresholds.speech_s
     power = (frames**2).mean(axis=1)
     heard = listening & came
     pauses = heard & ~found.near & ~found.tone
     level = active_level(_cut(frames, found.near)) if is_voice else None
-    floor = float(np.percentile(_db(power[pauses]), 10)) if pauses.any() else None
+    # Of all that is heard, as other people's voices leave no pause.
+    steady = heard & ~found.tone
+    floor = float(np.percentile(_db(power[steady]), 10)) if steady.any() else None
     noise = noise_level(power[pauses])
     if level is not None and noise is not None:
         level = _db_of(10 ** (level / 10) - min(10 ** (noise / 10), 0.9 * 10 ** (level / 10)))
@@ -98,6 +101,7 @@ def hear(handset: Floats, sent: Floats, prompts: tuple[Prompt, ...], thresholds:
         at_most("speech_level_hot", level, "dBov", thresholds.hot_dbov),
         at_most("noise_floor", floor, "dBFS", thresholds.noise_dbfs),
         at_least("snr", snr, "dB", thresholds.snr_db),
+        at_most("noise", None if is_voice or is_tone else noise, "dBFS", thresholds.noise_dbfs),
         _if_audible(at_most("hum", over, "dB", thresholds.hum_db), audible),
         _if_audible(at_most("hum_share", share, "of 1", thresholds.hum_share), audible),
         at_most("hum_level", hum, "dBFS", thresholds.hum_dbfs),
@@ -107,7 +111,7 @@ def hear(handset: Floats, sent: Floats, prompts: tuple[Prompt, ...], thresholds:
     return Heard(
         voice=is_voice,
         silent=loudest <= thresholds.silence_dbfs,
-        tone=bool((found.tone & heard).sum() * FRAME / RATE > 0.5),
+        tone=is_tone,
         listened_s=float((listening & (times >= after)).sum() * FRAME / RATE),
         measures=measures,
     )
@@ -166,13 +170,13 @@ def _active(loud: Bools, hangover: int) -> int:
 
 
 def noise_level(power: Floats) -> float | None:
-    """The noise in pauses [dBFS]: the mean power of their frames, but for the loudest 6 %.
+    """The noise in pauses [dBFS]: the mean power of their frames, but for the loudest 3 %.
 
     The percentile of the floor would not see crackle; a plain mean would hear one bump of a handset as noise.
     """
     if power.size < 10:
         return None
-    return _db_of(float(np.sort(power)[: max(1, int(0.94 * power.size))].mean()))
+    return _db_of(float(np.sort(power)[: max(1, int(0.97 * power.size))].mean()))
 
 
 def mains_hum(frames: Floats, pauses: Bools) -> tuple[float | None, float | None, float | None]:

@@ -36,6 +36,8 @@ PEAK_BINS = 6  # half a tone's width under the window
 RUN = 3  # frames
 GAP = 5  # frames of quiet that do not end an utterance
 VOICED = 0.1  # of an utterance's loud frames
+WORD = 5  # frames of a word at least
+AMONG = 50  # frames from one word to the next
 NEAR = 10  # frames around an utterance that may hold its quiet ends
 ONE_PITCH = 0.9  # of the voiced frames at a lag or its neighbour
 
@@ -78,8 +80,19 @@ def find_voice(samples: Floats, listening: Bools) -> Found:
         if np.convolve(counts, [1, 1]).max() > ONE_PITCH * voiced.sum():
             return Found(none, none, tone | voiced)
     voice = _spans(loud, voiced)
-    near = np.convolve(voice, np.ones(2 * NEAR + 1), "same") > 0 if voice.any() else none
+    near = (_around(voice, NEAR) | _hoarse(loud, strength, voice)) if voice.any() else none
     return Found(voice, near & listening, tone)
+
+
+def _around(frames: Bools, many: int) -> Bools:
+    return np.convolve(frames, np.ones(2 * many + 1), "same") > 0
+
+
+def _hoarse(loud: Bools, strength: Floats, voice: Bools) -> Bools:
+    """Words among those of a voice whose pitch does not last: no proof of a voice, but no noise in its pauses either."""
+    words = _runs(loud, WORD)
+    pitched = np.convolve(loud & (strength > PITCHED), np.ones(WORD), "same") >= 2
+    return _around(words & _around(words & pitched, WORD) & _around(voice, AMONG), NEAR)
 
 
 def _spans(loud: Bools, voiced: Bools) -> Bools:

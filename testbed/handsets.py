@@ -205,7 +205,9 @@ def _noisy(
     quiet = _quiet(part, rng, sent.size, -60)
     match number % 6:
         case 0:
-            return voice + sounds.at_level(_noise(part, spoken, rng, sent.size), rng.uniform(-41, -30)), facts
+            # Within 12 dB of the voice: noise that comes and goes, as babble does, is not told by its floor.
+            behind = max(rng.uniform(-41, -30), level - 12)
+            return voice + sounds.at_level(_noise(part, spoken, rng, sent.size), behind), facts
         case 1:
             return voice + quiet + sounds.at_level(_hum(part, rng, sent.size), rng.uniform(-48, -30)), facts
         case 2:

@@ -65,7 +65,9 @@ def test_every_module_and_folder_at_the_top_is_in_the_list() -> None:
     assert own - rooms() == set()
 
 
-@pytest.mark.parametrize("folder", ["actors", "crm", "telephony", "telephony/ari", "telephony/panels", "telephony/push"])
+@pytest.mark.parametrize(
+    "folder", ["actors", "crm", "telephony", "telephony/ari", "telephony/panels", "telephony/push"]
+)
 def test_every_module_that_a_node_runs_is_in_the_list(folder: str) -> None:
     files = {path for path in tracked(f"{folder}/*.py") if "/migrations/" not in path}
     own = {path for path in files if Path(path).name not in UNNAMED}

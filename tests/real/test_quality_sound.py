@@ -55,7 +55,7 @@ async def test_the_verdict_is_on_what_comes_from_the_handset(
         await panel.wait_event("CALL_ESTABLISHED")
         result = await crm.result()
 
-    assert result.verdict == verdict, result
+    assert result.verdict == verdict, f"{result.why}: {result.measures}"
     recording = place.bed.recordings / result.recording
     played = recording.with_name(recording.stem + "-out.wav")
     prompt = (SOUNDS / "ru/teledom/quality-hello.alaw").read_bytes()
