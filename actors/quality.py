@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
 import trio
 
+from actors.db_queue import DbQueue
 from actors.quality_call import APPLICATION, OURS, CameIn, NotNow, QualityCall, QualityWorld
 from actors.quality_files import clear
 from actors.quality_judge import Judge
@@ -27,7 +27,7 @@ from crm.quality_campaigns import running
 from crm.quality_results import purge_results, save_result
 from crm.quality_tasks import claim_task, due_tasks, finish_task, put_back, take_up_lost
 from crm.store import Store, StoreError
-from logs import Once, get_logger
+from logs import get_logger
 from telephony.ari.channels import ignore
 from telephony.ari.lane import Request
 
@@ -35,7 +35,6 @@ POLL_S = 1.0
 HOUSE_S = 600.0
 LOST_S = 600.0  # a task that was begun so long ago was lost with its node
 TEST_AGAIN_S, AGAIN_S, FAULT_S = 5.0, 60.0, 3600.0  # to the next try
-WRITE_S, RETRY_S, TRIES = 4.0, 5.0, 20
 KEEP_RESULTS_S = 3 * 365 * 86_400.0
 FEW = frozenset(
     {"nobody_answered", "busy", "unreachable", "unknown"}
@@ -43,7 +42,6 @@ FEW = frozenset(
 
 _TYPES = {str(each.value): each for each in CallType}
 
-T = TypeVar("T")
 log = get_logger("quality")
 
 
@@ -62,8 +60,7 @@ class Quality:
         self._judge = judge
         self._store = store
         self._wall_clock = wall_clock
-        self._limiter = trio.CapacityLimiter(4)
-        self._once = Once(log)
+        self._queue = DbQueue("quality calls", log, 4)
         # All state, changed on Trio's thread by `run`, its tasks and `came_in`, never across an await:
         self._calls: dict[str, QualityCall] = {}  # by TASK_ID
         self._panels: set[str] = set()  # whose tasks this node makes
@@ -94,45 +91,35 @@ class Quality:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._again_and_again, self._keep_house, HOUSE_S)
+                nursery.start_soon(self._queue.again_and_again, self._keep_house, HOUSE_S)
                 # What the panels did before this node was there is not known.
                 await trio.sleep(self._world.config.idle_s)
-                await self._again_and_again(partial(self._take_due, nursery), POLL_S)
+                await self._queue.again_and_again(partial(self._take_due, nursery), POLL_S)
         finally:
             self._nursery = None
-
-    async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
-        while True:
-            try:
-                await work()
-                self._once.over("database", "quality calls go on")
-            except StoreError as error:
-                self._once.say("database", type(error).__name__, f"no quality calls are made: {error}")
-            await trio.sleep(pause_s)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     # --- what is due -----------------------------------------------------------------------------------------
 
     async def _take_due(self, nursery: trio.Nursery) -> None:
         if not self._cleared:
             now = self._wall_clock()
-            await self._in_thread(partial(take_up_lost, self._store, now - LOST_S, self._world.node))
+            await self._queue.in_thread(partial(take_up_lost, self._store, now - LOST_S, self._world.node))
             self._cleared = True
         ari, now = self._world.ari, self._wall_clock()
         if APPLICATION not in ari.attached or not any(lane.ready for lane in ari.lanes):
             return
         room = self._room()
         for test in (
-            await self._in_thread(partial(due_tasks, self._store, None, (), now, room)) if room else ()
+            await self._queue.in_thread(partial(due_tasks, self._store, None, (), now, room)) if room else ()
         ):
             await self._begin(nursery, test, 1_000_000, TEST_AGAIN_S)
-        for campaign in await self._in_thread(partial(running, self._store)):
+        for campaign in await self._queue.in_thread(partial(running, self._store)):
             zones = [zone for zone in campaign.zones if is_open(campaign.hours, now, zone)]
             if not (room := self._room()) or not zones:
                 continue
-            for task in await self._in_thread(partial(due_tasks, self._store, campaign.id, zones, now, room)):
+            for task in await self._queue.in_thread(
+                partial(due_tasks, self._store, campaign.id, zones, now, room)
+            ):
                 await self._begin(nursery, task, campaign.per_house, campaign.attempt_spacing_s)
 
     def _room(self) -> int:
@@ -143,7 +130,9 @@ class Quality:
         if task.panel in self._panels or not self._room():
             return
         now = self._wall_clock()
-        if await self._in_thread(partial(claim_task, self._store, task.id, self._world.node, now, per_house)):
+        if await self._queue.in_thread(
+            partial(claim_task, self._store, task.id, self._world.node, now, per_house)
+        ):
             self._panels.add(task.panel)
             nursery.start_soon(self._make, task, again_s)
 
@@ -161,7 +150,7 @@ class Quality:
             write = self._again(task, FAULT_S, "a fault of the node: see its log", counts=True)
         finally:
             try:
-                await self._surely(write)
+                await self._queue.surely(write)
             finally:
                 self._panels.discard(task.panel)
 
@@ -175,24 +164,12 @@ class Quality:
         result = await self._judge.result(call, called)
         if result.verdict not in FEW or task.kind is CallType.TEST:
             return partial(finish_task, self._store, task.id, result)
-        await self._surely(partial(save_result, self._store, result))
+        await self._queue.surely(partial(save_result, self._store, result))
         return self._again(task, again_s, result.why, counts=True)
 
     def _again(self, task: Task, after_s: float, why: str, *, counts: bool) -> Callable[[], None]:
         now = self._wall_clock()
         return partial(put_back, self._store, task.id, now + after_s, why, counts, now)
-
-    async def _surely(self, write: Callable[[], object]) -> None:
-        """Write, also when the node is being stopped, and again while the database is away."""
-        for _ in range(TRIES):
-            with trio.move_on_after(WRITE_S, shield=True):
-                try:
-                    await self._in_thread(write)
-                    return
-                except StoreError as error:
-                    self._once.say("database", type(error).__name__, f"no quality calls are made: {error}")
-            await trio.sleep(RETRY_S)
-        log.error("what became of a quality call could not be written: it is made again")
 
     # --- what others have set in motion ----------------------------------------------------------------------
 
@@ -200,7 +177,7 @@ class Quality:
         """A call that another program began: carried and judged like ours, if the panel's lock is to be had."""
         mac, flat = named.get("DOMOPHONE", ""), named.get("FLAT_NUM", "")
         try:
-            behind = await self._in_thread(partial(find_flat_behind, self._store, mac, flat))
+            behind = await self._queue.in_thread(partial(find_flat_behind, self._store, mac, flat))
             if behind is None:
                 log.warning("a quality call to a flat that the CRM has not", domophone=mac, flat=flat)
                 self._hang_up(came.channel_id)
@@ -231,12 +208,12 @@ class Quality:
             )
             call = QualityCall(self._world, task, uuid.uuid4().hex[:16], came)
             result = await self._judge.result(call, await call.run())
-            await self._surely(partial(save_result, self._store, result))
+            await self._queue.surely(partial(save_result, self._store, result))
         except NotNow as why:
             log.info("a quality call of another program gives way", panel=mac, flat=flat, why=str(why))
             self._hang_up(came.channel_id)
         except StoreError as error:
-            self._once.say("database", type(error).__name__, f"no quality calls are made: {error}")
+            self._queue.is_away(error)
             self._hang_up(came.channel_id)
         except Exception:
             log.exception("a quality call failed by a fault of the node", domophone=mac, flat=flat)
@@ -250,8 +227,8 @@ class Quality:
 
     async def _keep_house(self) -> None:
         now, config = self._wall_clock(), self._world.config
-        await self._in_thread(partial(take_up_lost, self._store, now - LOST_S, ""))
+        await self._queue.in_thread(partial(take_up_lost, self._store, now - LOST_S, ""))
         folder, before = Path(config.recordings), now - config.keep_days * 86_400
-        if deleted := await self._in_thread(partial(clear, folder, before, config.keep_mb)):
+        if deleted := await self._queue.in_thread(partial(clear, folder, before, config.keep_mb)):
             log.info("recordings of quality calls were cleared away", files=deleted)
-        await self._in_thread(partial(purge_results, self._store, now - KEEP_RESULTS_S))
+        await self._queue.in_thread(partial(purge_results, self._store, now - KEEP_RESULTS_S))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import trio
 
+from actors.db_queue import DbQueue
 from actors.duty_desk import Alarm, Kind
 from actors.sos_test_call import TestCall
 from actors.sos_world import APPLICATION, FIND_S, SosWorld
@@ -34,8 +34,8 @@ from crm.sos_tests import (
     put_back,
     take_up_lost,
 )
-from crm.store import Store, StoreError
-from logs import Once, get_logger
+from crm.store import Store
+from logs import get_logger
 
 POLL_S = 2.0
 HOUSE_S = 60.0
@@ -45,10 +45,8 @@ PORTION, PAUSE_S = 200, 0.05
 KEEP_S = 365 * DAY_S
 LOST_S = 900.0  # a test that was begun so long ago was lost with its node
 BUSY_S, BUSY_BY_HAND_S, NO_NUMBER_S, FAULT_S = 60.0, 10.0, 3600.0, 3600.0  # to the next try
-WRITE_S, RETRY_S, TRIES = 4.0, 5.0, 20
 FAILED_S = 30 * DAY_S  # for which a failure is an alarm again after a restart
 
-T = TypeVar("T")
 log = get_logger("sos")
 
 
@@ -71,8 +69,7 @@ class SosTests:
         self._wall_clock = wall_clock
         self._is_tested = with_test_number(world.dispatches)
         self._random = random.Random()
-        self._limiter = trio.CapacityLimiter(2)
-        self._once = Once(log)
+        self._queue = DbQueue("test calls", log, 2)
         # All state, changed by `run` and its tasks only:
         self._running: set[str] = set()  # panels whose test this node makes
         self._quiet_until: float | None = None  # planned tests begin then
@@ -87,28 +84,18 @@ class SosTests:
             self._quiet_until = self._wall_clock() + QUIET_S
         task_status.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._again_and_again, self._keep_house, HOUSE_S)
-            nursery.start_soon(self._again_and_again, partial(self._take_due, nursery), POLL_S)
-
-    async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
-        while True:
-            try:
-                await work()
-                self._once.over("database", "test calls go on")
-            except StoreError as error:
-                self._once.say("database", type(error).__name__, f"no test calls are made: {error}")
-            await trio.sleep(pause_s)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+            nursery.start_soon(self._queue.again_and_again, self._keep_house, HOUSE_S)
+            nursery.start_soon(self._queue.again_and_again, partial(self._take_due, nursery), POLL_S)
 
     # --- what is due -----------------------------------------------------------------------------------------
 
     async def _take_due(self, nursery: trio.Nursery) -> None:
         if not self._cleared:
             now = self._wall_clock()
-            await self._in_thread(partial(take_up_lost, self._store, now - LOST_S, node=self._node))
-            for test in await self._in_thread(partial(failing, self._store, self._node, now - FAILED_S)):
+            await self._queue.in_thread(partial(take_up_lost, self._store, now - LOST_S, node=self._node))
+            for test in await self._queue.in_thread(
+                partial(failing, self._store, self._node, now - FAILED_S)
+            ):
                 self._alarm(test.panel, test.panel, test.result)
             self._cleared = True
         most = self._config.tests_at_once
@@ -117,9 +104,9 @@ class SosTests:
         now = self._wall_clock()
         only_by_hand = not self._config.test_days or now < (self._quiet_until or 0.0)
         waiting = partial(due_tests, self._store, now, most + 1, only_by_hand=only_by_hand)
-        for test in await self._in_thread(waiting):
+        for test in await self._queue.in_thread(waiting):
             if test.panel not in self._running and len(self._running) < most:
-                if await self._in_thread(partial(claim_test, self._store, test.id, self._node, now)):
+                if await self._queue.in_thread(partial(claim_test, self._store, test.id, self._node, now)):
                     self._running.add(test.panel)
                     nursery.start_soon(self._make, test)
 
@@ -138,7 +125,7 @@ class SosTests:
             write = self._later(test, FAULT_S, "a fault of the node: see its log")
         finally:
             try:
-                await self._surely(write)
+                await self._queue.surely(write)
             finally:
                 self._running.discard(test.panel)
 
@@ -206,18 +193,6 @@ class SosTests:
             return partial(finish_test, self._store, test.id, None, why, "", self._wall_clock())
         return partial(drop_test, self._store, test.id)
 
-    async def _surely(self, write: Callable[[], None]) -> None:
-        """Write, also when the node is being stopped, and again while the database is away."""
-        for _ in range(TRIES):
-            with trio.move_on_after(WRITE_S, shield=True):
-                try:
-                    await self._in_thread(write)
-                    return
-                except StoreError as error:
-                    self._once.say("database", type(error).__name__, f"no test calls are made: {error}")
-            await trio.sleep(RETRY_S)
-        log.error("what became of a test call could not be written: it is made again")
-
     def _alarm(self, sip_user: str, name: str, why: str) -> None:
         self._world.desk.alarm(Alarm.TEST_FAILED, sip_user, f"{name}: a test of its 112 failed: {why}")
 
@@ -226,17 +201,17 @@ class SosTests:
     async def _keep_house(self) -> None:
         now = self._wall_clock()
         day_ago = now - DAY_S  # what is older has waited since the start
-        await self._in_thread(partial(take_up_lost, self._store, now - LOST_S, since=day_ago))
+        await self._queue.in_thread(partial(take_up_lost, self._store, now - LOST_S, since=day_ago))
         await self._end_alarms()
         if self._config.test_days and now >= self._plan_at:
             after = 0
             while after >= 0:
                 work = partial(plan_tests, self._store, after, PORTION, self._plan(self._wall_clock()))
-                after = await self._in_thread(work)
+                after = await self._queue.in_thread(work)
                 await trio.sleep(PAUSE_S)
             self._plan_at = now + PLAN_S
         if now >= self._purge_at:
-            await self._in_thread(partial(purge_tests, self._store, now - KEEP_S))
+            await self._queue.in_thread(partial(purge_tests, self._store, now - KEEP_S))
             self._purge_at = now + DAY_S
 
     def _plan(self, now: float) -> Plan:
@@ -247,7 +222,7 @@ class SosTests:
         """Of panels that have passed a test that another node made, or are gone."""
         desk = self._world.desk
         about = [each.about for each in desk.alarms() if each.kind is Alarm.TEST_FAILED]
-        passed = await self._in_thread(partial(passed_last, self._store, about)) if about else set()
+        passed = await self._queue.in_thread(partial(passed_last, self._store, about)) if about else set()
         for panel in about:
             if panel in passed:
                 desk.over(Alarm.TEST_FAILED, panel, "its next test passed")
