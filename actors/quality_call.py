@@ -268,6 +268,7 @@ class QualityCall:
                 await self._play(panel, f"td-{self.call_id}-prompt-{number}", name)
                 called.played.append(Played(name, start_s, trio.current_time() - began))
                 if name != GOODBYE:
+                    panel.silence()
                     await self._until_gone(panel, config.listen_s)
                 if panel.gone:
                     break

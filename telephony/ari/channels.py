@@ -194,6 +194,10 @@ class Leg:
         """Play `media`, several joined by commas; PlaybackFinished comes at the end. Early media before an answer."""
         self._post(f"play/{quote(playback_id, safe='')}", {"media": media, "lang": language})
 
+    def silence(self) -> None:
+        """Send silence until something is played: an end that is sent nothing may hang up, and is not recorded."""
+        self._post("silence")
+
     def stop_playing(self, playback_id: str) -> None:
         """End a playback before its end; what was asked of the channel behind it goes on then."""
         self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), ignore)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 import trio
 
+from actors.quality_files import directions
 from crm.quality import Result, TaskState
 from crm.quality_campaigns import find_flat
 from crm.quality_results import results
@@ -96,6 +98,11 @@ async def test_a_flats_handset_is_called_hears_two_prompts_and_is_judged(
     assert result.verdict == "dead", "the SIPp panel sends no sound at all"
     assert result.recording == call.recording
     recording = place.bed.recordings / call.recording
+    assert call.ended_at is not None
+    assert call.answered_at is not None
+    with wave.open(str(directions(recording)[1])) as file:
+        recorded_s = file.getnframes() / file.getframerate()
+    assert recorded_s == pytest.approx(call.ended_at - call.answered_at, abs=0.3), "silence is recorded, too"
     for name in (recording, recording.with_suffix(".svg"), recording.with_suffix(".png")):
         assert name.stat().st_size > 1000, name
 
