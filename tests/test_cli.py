@@ -310,6 +310,7 @@ def test_every_command_has_help(command: list[str], capsys: Output) -> None:
 
 def test_a_bench_has_its_own_help(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["teledom"])
+    monkeypatch.delitem(sys.modules, "bench.calls", raising=False)  # it is run, not imported
     with pytest.raises(SystemExit) as caught:
         teledom.main(["bench", "calls", "--help"])
     assert caught.value.code == 0
