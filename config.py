@@ -156,6 +156,7 @@ class DutyConfig:
 class QualityConfig:
     at_once: int = number(20, "calls", 0, 1000)
     idle_s: float = number(60.0, _S, 0, 3600)
+    test_idle_s: float = number(5.0, _S, 0, 3600)
     answer_s: float = number(25.0, _S, 5, 120)
     listen_s: float = number(4.0, _S, 3, 30)
     panel_ms: int = number(3000, _MS, 100, 30_000)

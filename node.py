@@ -135,12 +135,13 @@ class Node:
         return parts
 
     async def _domophone(self, sip_user: str, mailbox: Mailbox[DomophoneMessage]) -> None:
+        quality = self.config.quality
         await Domophone(
             sip_user,
             mailbox,
             carry=self._carry,
             turn_away=self._turn_away,
-            idle_s=max(self.config.call.idle_panel_s, self.config.quality.idle_s),
+            idle_s=max(self.config.call.idle_panel_s, quality.idle_s, quality.test_idle_s),
         ).run()
 
     async def _carry(self, sip_user: str, call: Call, hold: Hold) -> None:

@@ -66,6 +66,7 @@ class Quality:
         self._panels: set[str] = set()  # whose tasks this node makes
         self._nursery: trio.Nursery | None = None
         self._cleared = False
+        self._campaigns_at = 0.0  # on Trio's clock
 
     def __len__(self) -> int:
         return len(self._panels)
@@ -93,7 +94,8 @@ class Quality:
                 self._nursery = nursery
                 nursery.start_soon(self._queue.again_and_again, self._keep_house, HOUSE_S)
                 # What the panels did before this node was there is not known.
-                await trio.sleep(self._world.config.idle_s)
+                self._campaigns_at = trio.current_time() + self._world.config.idle_s
+                await trio.sleep(self._world.config.test_idle_s)
                 await self._queue.again_and_again(partial(self._take_due, nursery), POLL_S)
         finally:
             self._nursery = None
@@ -113,6 +115,8 @@ class Quality:
             await self._queue.in_thread(partial(due_tasks, self._store, None, (), now, room)) if room else ()
         ):
             await self._begin(nursery, test, 1_000_000, TEST_AGAIN_S)
+        if trio.current_time() < self._campaigns_at:
+            return
         for campaign in await self._queue.in_thread(partial(running, self._store)):
             zones = [zone for zone in campaign.zones if is_open(campaign.hours, now, zone)]
             if not (room := self._room()) or not zones:

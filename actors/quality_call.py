@@ -147,7 +147,9 @@ class QualityCall:
         """Carry the call to its end. Raises NotNow."""
         world = self.world
         mailbox = world.domophones.ensure(self.task.panel)
-        idle_s = world.config.idle_s if self.came is None else 0.0
+        idle_s = world.config.test_idle_s if self.task.kind is CallType.TEST else world.config.idle_s
+        if self.came is not None:
+            idle_s = 0.0  # the panel has answered already
         called, why = None, "the panel was taken by a call that comes first"
         async with borrowed(mailbox, Claim.QUALITY, idle_s=idle_s) as loan:
             if loan is None:

@@ -43,7 +43,7 @@ POLL_S = 0.2
 GIVE_UP_MS = 10_000.0
 SAVED_S = 2.0  # the last calls are in the database by then
 ROUND_S, START_S = 40.0, 90.0  # no two presses of a panel, and nothing before the first, take longer
-SETTINGS = '[quality]\nrecordings = "{recordings}"\nidle_s = 0.2\nanswer_s = 5.0\nlisten_s = 3.0\n'
+SETTINGS = '[quality]\nrecordings = "{recordings}"\nidle_s = 0.2\ntest_idle_s = 0.2\nanswer_s = 5.0\nlisten_s = 3.0\n'
 
 T = TypeVar("T")
 

@@ -23,7 +23,17 @@ import trio
 from attrs import define, field
 
 import logs
-from config import AriConfig, CallConfig, Config, CrmConfig, LogConfig, NodeConfig, PushConfig, SosConfig
+from config import (
+    AriConfig,
+    CallConfig,
+    Config,
+    CrmConfig,
+    LogConfig,
+    NodeConfig,
+    PushConfig,
+    QualityConfig,
+    SosConfig,
+)
 from crm.records import CallRecord, Entry
 from crm.store import Store, upgrade
 from crm.town import Town, fill
@@ -62,8 +72,10 @@ def _configure(folder: Path, ari: AriConfig, push_url: str, http: str, bed: Bed 
     )
     if bed is not None:
         # Test calls are made by hand only: they would come amid the visitors.
-        sos = SosConfig(recordings=str(bed.recordings.resolve()), test_days=0)
-        config = attrs.evolve(config, sos=sos, dispatch=tested_dispatches())
+        recordings = str(bed.recordings.resolve())
+        sos = SosConfig(recordings=recordings, test_days=0)
+        quality = QualityConfig(recordings=recordings, idle_s=5.0, test_idle_s=0.5)
+        config = attrs.evolve(config, sos=sos, quality=quality, dispatch=tested_dispatches())
     (folder / "config.toml").write_text(as_toml(config))
     return config
 

@@ -194,7 +194,9 @@ def configure(
         },
         duty=attrs.evolve(DutyConfig(), **(duty or {})),
         quality=attrs.evolve(
-            QualityConfig(recordings=str(bed.recordings), idle_s=0.2, answer_s=6.0, listen_s=3.0),
+            QualityConfig(
+                recordings=str(bed.recordings), idle_s=0.2, test_idle_s=0.2, answer_s=6.0, listen_s=3.0
+            ),
             **(quality or {}),
         ),
         push=attrs.evolve(PushConfig(coalesce_ms=0), **(push or {})),
