@@ -120,9 +120,14 @@ class Node:
         try:
             await self.tree.run(task_status=task_status)
         finally:
-            self.store.close()
+            self.disconnect()
             self.sos.close()
-            self.quality.close()
+
+    def disconnect(self) -> None:
+        """Close connections to the database that nobody uses; others are made when they are needed."""
+        self.store.close()
+        self.sos.disconnect()
+        self.quality.disconnect()
 
     def readiness(self) -> dict[str, str | None]:
         """What keeps this node from carrying calls: by part, None where all is well."""

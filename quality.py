@@ -50,6 +50,6 @@ class QualityParts:
             on_event=on_event,
         )
 
-    def close(self) -> None:
-        """Give back what is open."""
+    def disconnect(self) -> None:
+        """Close connections to the database that nobody uses; others are made when they are needed."""
         self._store.close()

@@ -91,9 +91,8 @@ async def _moved(running: RunningNode) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _locked(running: RunningNode) -> AsyncIterator[None]:
     """Another program has the database for itself."""
-    running.node.store.close()
-    running.node.sos.disconnect()
-    # 112 looks at its tables every few seconds, for a moment.
+    running.node.disconnect()
+    # 112 and quality calls look at their tables every few seconds, for a moment.
     with closing(sqlite3.connect(running.database, isolation_level=None, timeout=5)) as database:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")

@@ -227,7 +227,7 @@ async def test_without_the_database_the_reserve_is_lent_and_the_books_are_balanc
     async with open_node(place, tmp_path) as node, open_dispatch(place.bed, "dispatch-1") as dispatch:
         pool = node.node.sos.pools["chel"]
         database.rename(tmp_path / "away.db")
-        node.node.sos.disconnect()  # an open connection would still find the file
+        node.node.disconnect()  # an open connection would still find the file
         async with visiting(place, PANEL, "112", talk_ms=100) as visit:
             first = await wait_for(dispatch, "INVITE")
         assert visit.result.final_code == 200
