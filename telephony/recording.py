@@ -1,7 +1,7 @@
 """What a recorded call says about a flat's handset: the records, and the verdict from what was measured.
 
-`judge` reads the two recordings of a call, has them measured (telephony/recording_measures.py), and decides. Everything
-here is pure; the node imports it for the records alone, and has `judge` run by a worker (telephony/sound_worker.py).
+`decide` is pure, and needs no numpy: the node uses it for calls that were not answered. Those that were are measured by
+a worker process (`judge` in telephony/recording_measures.py, telephony/sound_worker.py).
 
 How a verdict is found:
 - The panel's line test comes first: a line that is short or open is dead, however the call ended, unless a voice was
@@ -15,15 +15,10 @@ How a verdict is found:
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from config import HandsetConfig
-
-if TYPE_CHECKING:
-    from telephony.recording_measures import Heard
 
 
 class SoundError(Exception):
@@ -103,6 +98,17 @@ class Measure:
 
 
 @frozen
+class Heard:
+    """What the recording of an answered call holds. `listened_s`: after the first prompt, and outside of all."""
+
+    voice: bool
+    silent: bool
+    tone: bool
+    listened_s: float
+    measures: tuple[Measure, ...]
+
+
+@frozen
 class Judgement:
     """The verdict, how sure it is (0 to 1), what was measured, and the reason in words."""
 
@@ -130,20 +136,6 @@ DISTURBED = {
     "echo": "our prompt comes back at {value:.0f} dB",
     "r_factor": "the network spoils the talk (R factor {value:.0f})",
 }
-
-
-def judge(handset: Path, sent: Path, facts: CallFacts, thresholds: HandsetConfig) -> Judgement:
-    """The verdict on a handset. `handset` is what came from the panel, `sent` what we played.
-
-    Both are WAV, 8 kHz, mono, 16 bit, in step; they are read of answered calls only. Raises SoundError for a file that
-    cannot be read.
-    """
-    if facts.ended is not Ended.ANSWERED:
-        return decide(None, facts, thresholds)
-    # Here, so that numpy stays out of the node.
-    from telephony.recording_measures import hear, read_wav
-
-    return decide(hear(read_wav(handset), read_wav(sent), facts.prompts, thresholds), facts, thresholds)
 
 
 def decide(heard: Heard | None, facts: CallFacts, thresholds: HandsetConfig) -> Judgement:

@@ -1,7 +1,8 @@
-"""What is heard in the recording of a call: levels, noise, hum, clipping, echo, and how long a voice.
+"""What is heard in the recording of a call: levels, noise, hum, clipping, echo, and how long a voice; and its verdict.
 
-Pure functions of samples at 8 kHz between -1 and 1. dBFS is by power: a full-scale sine is -3. dBov (ITU-T P.56, G.100.1)
-is the same scale. What counts as a voice is in telephony/recording_voice.py.
+`judge` is what a worker runs (telephony/sound_worker.py). Pure functions of samples at 8 kHz between -1 and 1. dBFS is by
+power: a full-scale sine is -3. dBov (ITU-T P.56, G.100.1) is the same scale. What counts as a voice is in
+telephony/recording_voice.py.
 
 A recording is looked at in frames of 20 ms (levels). It falls into what was heard while we played a prompt (only for
 echo), and what was heard while we listened; the latter into voice and pauses. Frames of nothing but zeros are packets
@@ -14,10 +15,20 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from attrs import frozen
 
 from config import HandsetConfig
-from telephony.recording import Measure, Prompt, SoundError, at_least, at_most
+from telephony.recording import (
+    CallFacts,
+    Ended,
+    Heard,
+    Judgement,
+    Measure,
+    Prompt,
+    SoundError,
+    at_least,
+    at_most,
+    decide,
+)
 from telephony.recording_voice import Bools, Floats, find_voice
 
 RATE = 8000  # Hz
@@ -36,15 +47,15 @@ RAIL = 31_700 / 32_768  # between A-law's two largest values
 RAIL_RUN = 3  # samples
 
 
-@frozen
-class Heard:
-    """What the recording of an answered call holds. `listened_s`: after the first prompt, and outside of all."""
+def judge(handset: Path, sent: Path, facts: CallFacts, thresholds: HandsetConfig) -> Judgement:
+    """The verdict on a handset. `handset` is what came from the panel, `sent` what we played.
 
-    voice: bool
-    silent: bool
-    tone: bool
-    listened_s: float
-    measures: tuple[Measure, ...]
+    Both are WAV, 8 kHz, mono, 16 bit, in step; they are read of answered calls only. Raises SoundError for a file that
+    cannot be read.
+    """
+    if facts.ended is not Ended.ANSWERED:
+        return decide(None, facts, thresholds)
+    return decide(hear(read_wav(handset), read_wav(sent), facts.prompts, thresholds), facts, thresholds)
 
 
 def read_wav(path: Path) -> Floats:

@@ -25,6 +25,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from telephony.recording import SoundError
+
 RATE = 8000  # Hz, of every file here
 RAIL = 32768  # a sample's highest value: 0 dBFS
 LONGEST_S = 3600
@@ -54,7 +56,7 @@ Mark = tuple[float, float, str]
 """Begin and end in seconds, and what to call it."""
 
 
-class PictureError(ValueError):
+class PictureError(SoundError):
     """No picture can be made; the message names the file, and says what to do."""
 
 

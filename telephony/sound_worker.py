@@ -49,7 +49,7 @@ log = get_logger("sound")
 class Job(Enum):
     """What a worker may be asked to do."""
 
-    JUDGE = "telephony.recording.judge"
+    JUDGE = "telephony.recording_measures.judge"
     DRAW = "telephony.sound_picture.draw"
 
 
@@ -81,7 +81,7 @@ class SoundWorkers:
     async def measure(
         self, handset: Path, sent: Path, facts: CallFacts, thresholds: HandsetConfig, deadline_s: float
     ) -> Judgement:
-        """What telephony.recording.judge says of a call, within `deadline_s`; absolute paths. Raises SoundError."""
+        """What recording_measures.judge says of a call, within `deadline_s`; absolute paths. Raises SoundError."""
         arguments = {"handset": handset, "sent": sent, "facts": facts, "thresholds": thresholds}
         return await self.do(Job.JUDGE, arguments, Judgement, deadline_s, f"measuring {handset}")
 
@@ -206,7 +206,7 @@ def _rich(kind: type[Any], value: Any) -> Any:
 def answer(line: bytes) -> bytes:
     """Do the job that a line asks for; the line that answers it."""
     result: Any = None
-    failed = module = ""
+    failed = ""
     try:
         asked = msgspec.json.decode(line)
         module, _, name = Job(asked["job"]).value.rpartition(".")
@@ -220,7 +220,7 @@ def answer(line: bytes) -> bytes:
     except (
         Exception
     ) as error:  # whatever a recording brings about: the next one is to be measured all the same
-        foreseen = type(error).__module__ == module  # the job's own error says all
+        foreseen = isinstance(error, SoundError)  # it says all
         failed = str(error) if foreseen else f"{type(error).__name__}: {error}: report it, with the recording"
     return msgspec.json.encode({"result": result, "failed": failed}) + b"\n"
 

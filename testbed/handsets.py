@@ -22,7 +22,8 @@ import numpy as np
 from attrs import frozen
 
 from config import HandsetConfig
-from telephony.recording import CallFacts, Ended, Line, Prompt, Rtp, Verdict, judge
+from telephony.recording import CallFacts, Ended, Line, Prompt, Rtp, Verdict
+from telephony.recording_measures import judge
 from testbed import handset_sounds as sounds
 from testbed.debs import TestbedUnavailable, Tree, get_tree
 from testbed.handset_sounds import Floats, Rng

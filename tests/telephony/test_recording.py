@@ -13,6 +13,7 @@ from config import HandsetConfig
 from telephony.recording import (
     CallFacts,
     Ended,
+    Heard,
     Judgement,
     Line,
     Measure,
@@ -21,9 +22,8 @@ from telephony.recording import (
     at_least,
     at_most,
     decide,
-    judge,
 )
-from telephony.recording_measures import Heard
+from telephony.recording_measures import judge
 
 THRESHOLDS = HandsetConfig()
 ANSWERED = CallFacts(Ended.ANSWERED, rtp=Rtp(700, 700, 0.0, 5.0))

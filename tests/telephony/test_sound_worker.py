@@ -21,7 +21,7 @@ from telephony.sound_worker import HOME, Job, SoundWorkers, answer
 FAKE = """
 import os, time
 from pathlib import Path
-import telephony.recording, telephony.sound_worker
+import telephony.recording_measures, telephony.sound_worker
 
 def judge(handset: Path) -> int:
     print("a line that is no answer")
@@ -31,7 +31,7 @@ def judge(handset: Path) -> int:
         os._exit(9)
     return os.getpid()
 
-telephony.recording.judge = judge
+telephony.recording_measures.judge = judge
 telephony.sound_worker.main()
 """
 DEADLINE_S = 20.0
