@@ -88,14 +88,24 @@ async def _moved(running: RunningNode) -> AsyncIterator[None]:
     away.rename(running.database)
 
 
+def _has_it(running: RunningNode, database: sqlite3.Connection) -> bool:
+    running.node.disconnect()
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def _locked(running: RunningNode) -> AsyncIterator[None]:
     """Another program has the database for itself."""
-    running.node.disconnect()
-    # 112 and quality calls look at their tables every few seconds, for a moment.
-    with closing(sqlite3.connect(running.database, isolation_level=None, timeout=5)) as database:
+    # 112 and quality calls look at their tables every few seconds, and keep the connection.
+    with closing(sqlite3.connect(running.database, isolation_level=None, timeout=0)) as database:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("BEGIN EXCLUSIVE")
+        with trio.fail_after(10):
+            while not _has_it(running, database):  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.05)
         yield
 
 

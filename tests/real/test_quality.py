@@ -115,10 +115,10 @@ async def reach(stage: str, node: RunningNode, panel: Sipp) -> None:
         case "it rings":
             await wait_for(panel, "INVITE")
         case "the first prompt plays":
-            await node.noted(EntryKind.PROMPT)
+            await node.noted(EntryKind.PROMPT, media=PROMPTS[0])
             await trio.sleep(0.5)
         case _:
-            await node.noted(EntryKind.PROMPT, within_s=20)
+            await node.noted(EntryKind.PROMPT, media=PROMPTS[0], within_s=20)
             await trio.sleep(8)
 
 
