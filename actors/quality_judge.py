@@ -14,8 +14,8 @@ from actors.quality_call import GOODBYE, Called, QualityCall
 from actors.quality_files import directions, until_whole
 from config import Config
 from crm.quality import CallType, Result
-from telephony.panels.interface import AnswerMeans
-from telephony.recording import CallFacts, Ended, Judgement, Line, Prompt, Rtp, SoundError, Verdict, decide
+from telephony.panels.interface import AnswerMeans, LineState
+from telephony.recording import CallFacts, Ended, Judgement, Prompt, Rtp, SoundError, Verdict, decide
 from telephony.sound_worker import Job, SoundWorkers
 
 MEASURE_S = 30.0
@@ -106,6 +106,6 @@ def facts_of(called: Called) -> CallFacts:
         called.ended,
         tuple(Prompt(each.began_s, each.ended_s) for each in called.played if each.name != GOODBYE),
         counted,
-        Line(line.state.value) if line is not None else Line.UNKNOWN,
+        line.state if line is not None else LineState.UNKNOWN,
         LIFTED[called.look.answer_means],
     )

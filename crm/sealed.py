@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cryptography.fernet import Fernet, InvalidToken
 
-SECRET_KEY = "TELEDOM_SECRET_KEY"
+from config import SECRET_KEY
 
 
 class SealError(Exception):

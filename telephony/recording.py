@@ -19,6 +19,7 @@ from enum import Enum
 from attrs import frozen
 
 from config import HandsetConfig
+from telephony.panels.interface import LineState
 
 
 class SoundError(Exception):
@@ -46,17 +47,6 @@ class Ended(Enum):
     UNREACHABLE = "unreachable"
 
 
-class Line(Enum):
-    """What the panel's test of the flat's line says; LEVEL is a figure that says neither."""
-
-    SHORT = "short"
-    OPEN = "open"
-    ON_HOOK = "on_hook"
-    OFF_HOOK = "off_hook"
-    LEVEL = "level"
-    UNKNOWN = "unknown"
-
-
 @frozen
 class Prompt:
     """When one of our prompts was played, in seconds from the start of the recordings."""
@@ -82,7 +72,7 @@ class CallFacts:
     ended: Ended
     prompts: tuple[Prompt, ...] = ()
     rtp: Rtp = Rtp()
-    line: Line = Line.UNKNOWN
+    line: LineState = LineState.UNKNOWN
     lifted: bool | None = None
 
 
@@ -124,8 +114,8 @@ NOT_ANSWERED = {
     Ended.UNREACHABLE: (Verdict.UNREACHABLE, "the panel could not be reached"),
 }
 LINE_FAULT = {
-    Line.SHORT: "the panel's test finds the line short",
-    Line.OPEN: "the panel's test finds the line open",
+    LineState.SHORT: "the panel's test finds the line short",
+    LineState.OPEN: "the panel's test finds the line open",
 }
 DISTURBED = {
     "noise_floor": "the noise floor is {value:.0f} dBFS",

@@ -22,7 +22,8 @@ import numpy as np
 from attrs import frozen
 
 from config import HandsetConfig
-from telephony.recording import CallFacts, Ended, Line, Prompt, Rtp, Verdict
+from telephony.panels.interface import LineState
+from telephony.recording import CallFacts, Ended, Prompt, Rtp, Verdict
 from telephony.recording_measures import judge
 from testbed import handset_sounds as sounds
 from testbed.debs import TestbedUnavailable, Tree, get_tree
@@ -129,7 +130,7 @@ def _handset(
     rtp = Rtp(round(packets * (1 - loss)), packets, loss, float(rng.uniform(0, 20)))
     lifted = bool(rng.random() < 0.5) or None
     facts = CallFacts(
-        Ended.ANSWERED, prompts, rtp, Line(rng.choice(["unknown", "level", "off_hook"])), lifted
+        Ended.ANSWERED, prompts, rtp, LineState(rng.choice(["unknown", "level", "off_hook"])), lifted
     )
     size = sent.size
     match truth:
@@ -160,7 +161,7 @@ def _handset(
             cut = int((prompts[0].end_s + rng.uniform(0.2, 2)) * RATE)
             return _quiet(part, rng, size, -55)[:cut], CallFacts(Ended.ANSWERED, prompts[:1], Rtp())
         case Verdict.NOBODY | Verdict.BUSY | Verdict.UNREACHABLE:
-            line = Line(rng.choice(["unknown", "on_hook", "level"]))
+            line = LineState(rng.choice(["unknown", "on_hook", "level"]))
             return np.zeros(size), CallFacts(Ended(truth.value.removesuffix("_answered")), line=line)
 
 
@@ -268,7 +269,7 @@ def _dead(
                 rng, size, facts.prompts[0].end_s + 1, rng.uniform(0.05, 0.5)
             ), facts
         case _:
-            line = Line(rng.choice(["short", "open"]))
+            line = LineState(rng.choice(["short", "open"]))
             return _quiet(part, rng, size, -48), CallFacts(
                 Ended.ANSWERED, facts.prompts, facts.rtp, line, None
             )

@@ -37,7 +37,6 @@ from telephony.ari.precedence import Precedence
 from telephony.ari.websocket import Oversized, Socket, Tick, open_socket
 
 URGENT_LANES = 2
-BITE = 100000
 STEADY_S = 5.0  # a connection that held this long starts the backoff anew
 
 
@@ -206,11 +205,8 @@ class Ari:
                 async for batch in socket.messages():
                     if not urgent:
                         await self.precedence.give_way()
-                    for count, message in enumerate(batch, 1):
+                    for message in batch:
                         self._hand_over(name, message, handler)
-                        if count % BITE == 0 and not urgent:
-                            await trio.lowlevel.checkpoint()
-                            await self.precedence.give_way()
             finally:
                 self.attached.discard(name)
 

@@ -10,12 +10,12 @@ import attrs
 import pytest
 
 from config import HandsetConfig
+from telephony.panels.interface import LineState
 from telephony.recording import (
     CallFacts,
     Ended,
     Heard,
     Judgement,
-    Line,
     Measure,
     Rtp,
     Verdict,
@@ -127,7 +127,7 @@ def test_a_little_loss_leaves_a_voice_good_with_a_note() -> None:
         (heard(voice=False, silent=True, listened_s=2.9), ANSWERED, Verdict.UNKNOWN),
         (heard(voice=False), CallFacts(Ended.ANSWERED, lifted=False), Verdict.UNKNOWN),
         (heard(voice=False, silent=True), CallFacts(Ended.ANSWERED, lifted=False), Verdict.UNKNOWN),
-        (heard(voice=False), CallFacts(Ended.ANSWERED, line=Line.OPEN), Verdict.DEAD),
+        (heard(voice=False), CallFacts(Ended.ANSWERED, line=LineState.OPEN), Verdict.DEAD),
     ],
 )
 def test_without_a_voice_what_came_back_decides(found: Heard, facts: CallFacts, expected: Verdict) -> None:
@@ -146,16 +146,16 @@ def test_silence_is_surer_where_the_handset_was_surely_lifted() -> None:
 @pytest.mark.parametrize(
     ("ended", "line", "expected"),
     [
-        (Ended.NOBODY, Line.UNKNOWN, Verdict.NOBODY),
-        (Ended.BUSY, Line.OFF_HOOK, Verdict.BUSY),
-        (Ended.UNREACHABLE, Line.UNKNOWN, Verdict.UNREACHABLE),
-        (Ended.NOBODY, Line.SHORT, Verdict.DEAD),
-        (Ended.NOBODY, Line.OPEN, Verdict.DEAD),
-        (Ended.NOBODY, Line.LEVEL, Verdict.NOBODY),
+        (Ended.NOBODY, LineState.UNKNOWN, Verdict.NOBODY),
+        (Ended.BUSY, LineState.OFF_HOOK, Verdict.BUSY),
+        (Ended.UNREACHABLE, LineState.UNKNOWN, Verdict.UNREACHABLE),
+        (Ended.NOBODY, LineState.SHORT, Verdict.DEAD),
+        (Ended.NOBODY, LineState.OPEN, Verdict.DEAD),
+        (Ended.NOBODY, LineState.LEVEL, Verdict.NOBODY),
     ],
 )
 def test_a_call_that_was_not_answered_is_judged_without_its_recording(
-    ended: Ended, line: Line, expected: Verdict
+    ended: Ended, line: LineState, expected: Verdict
 ) -> None:
     found = judge(Path("/none.wav"), Path("/none.wav"), CallFacts(ended, line=line), THRESHOLDS)
 
@@ -163,7 +163,7 @@ def test_a_call_that_was_not_answered_is_judged_without_its_recording(
 
 
 def test_a_voice_speaks_against_a_line_test_that_says_open() -> None:
-    found: Judgement = decide(heard(), attrs.evolve(ANSWERED, line=Line.OPEN), THRESHOLDS)
+    found: Judgement = decide(heard(), attrs.evolve(ANSWERED, line=LineState.OPEN), THRESHOLDS)
 
     assert found.verdict is Verdict.GOOD
     assert found.confidence <= 0.7
