@@ -129,16 +129,14 @@ def _handset(
     loss = float(rng.choice([0.0, 0.0, 0.002, 0.005]))
     rtp = Rtp(round(packets * (1 - loss)), packets, loss, float(rng.uniform(0, 20)))
     lifted = bool(rng.random() < 0.5) or None
-    facts = CallFacts(
-        Ended.ANSWERED, prompts, rtp, LineState(rng.choice(["unknown", "level", "off_hook"])), lifted
-    )
+    line = LineState(rng.choice(["unknown", "level", "off_hook"]))
+    facts = CallFacts(Ended.ANSWERED, prompts, rtp, line, lifted)
     size = sent.size
     match truth:
         case Verdict.GOOD:
             level = rng.uniform(-32, -20)
-            handset = _voice(spoken, prompts, level, size, rng) + _quiet(
-                part, rng, size, min(-52, level - 24)
-            )
+            voice = _voice(spoken, prompts, level, size, rng)
+            handset = voice + _quiet(part, rng, size, min(-52, level - 24))
             if number % 3 == 0:
                 handset += sounds.echo(sent, rng.uniform(0.03, 0.2), rng.uniform(-50, -37))
             if number % 4 == 0:
