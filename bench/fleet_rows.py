@@ -179,7 +179,7 @@ class Fleet:
     def _blocks(self) -> Iterator[Row]:
         """One flat in 20 is blocked, and was so before."""
         for n in range(0, self.flats, 20):
-            row = {"flat_id": FIRST_ID + n, "kind": model.BlockKind.DEBT, "reason": "долг"}
+            row = {"flat_id": FIRST_ID + n, "kind": model.BlockKind.DEBT.value, "reason": "долг"}
             yield row | {"id": FIRST_ID + 2 * n, "from": 0.0, "until": 1.0}
             yield row | {"id": FIRST_ID + 2 * n + 1, "from": 2.0, "until": None}
 

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from crm.model import Call, Domophone, Leg, table
+from crm.call_model import Call, Leg
+from crm.model import Domophone, table
 from crm.records import CallRecord, Entry, LegRecord
 from crm.statement import Statement
 from crm.store import Store

@@ -20,7 +20,6 @@ from config import Ringing
 from crm.model import (
     Account,
     AccountFlat,
-    BlockKind,
     City,
     Dialling,
     Domophone,
@@ -110,7 +109,7 @@ class Lookup:
 class Block:
     """A block with its time: it stands from `since` until `until` (None: until it is taken back)."""
 
-    kind: BlockKind
+    kind: str
     since: float
     until: float | None
 
@@ -129,7 +128,7 @@ class Answer:
         flat = self.flat
         if flat is not None and (self.blocks or self.auto_open_until is not None):
             standing = (b for b in self.blocks if b.since <= now and (b.until is None or now < b.until))
-            blocks = tuple(dict.fromkeys(b.kind.value for b in standing))
+            blocks = tuple(dict.fromkeys(b.kind for b in standing))
             opens = self.auto_open_until is not None and now < self.auto_open_until
             flat = FlatInfo(flat.id, flat.number, flat.address, blocks, opens, flat.accounts)
         return Lookup(self.panel, flat, stale)
@@ -189,7 +188,7 @@ def ask(connection: sa.Connection, sip_user: str, dialled: str, now: float) -> A
     for row in _FLATS.rows(connection, domophone=id, number=number, now=now):
         blocks = found.setdefault(_Candidate(*row[:6]), [])
         if row[6] is not None:
-            blocks.append(Block(BlockKind(row[6]), *row[7:]))
+            blocks.append(Block(*row[6:]))
     chosen = _choose(dialling, prefix, number, found, doors)
     if chosen is None:
         return Answer(panel)

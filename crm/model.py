@@ -1,5 +1,5 @@
-"""The tables of the CRM: cities, houses, flats, people's accounts and phones, panels, numbers lent for 112, and
-finished calls.
+"""The tables of what a call asks: cities, houses, flats, people's accounts and phones, panels. The others stand in
+`*_model.py`; all of them hang on `Base`.
 
 One model for SQLite and PostgreSQL. Whoever changes it adds a revision under `migrations/` and sets `SCHEMA`
 to it; a test compares the two. Times are UTC, in seconds since the epoch. A house's and a city's FIAS id is a
@@ -21,11 +21,11 @@ from crm.quality import CallType, CampaignState, Only, TaskState
 from crm.records import LegEnd, Outcome
 from crm.sos import Why
 
-SCHEMA = "0003"  # the newest revision under migrations/versions
+SCHEMA = "0005"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):
-    """Why a flat is not rung. Several may stand at once; none touches 112."""
+    """The kinds of block that are always there, by their code (block_model.BlockKindRow has all). None touches 112."""
 
     DEBT = "debt"
     REQUEST = "request"
@@ -66,7 +66,7 @@ class Dialling(Enum):
     STORED = "stored"  # a number that is stored in the panel for this flat
 
 
-def _enum(of: type[Enum]) -> sa.Enum:
+def enum_type(of: type[Enum]) -> sa.Enum:
     """A text column that holds the values of `of`: a new value needs no change of the schema."""
     return sa.Enum(
         of,
@@ -77,18 +77,14 @@ def _enum(of: type[Enum]) -> sa.Enum:
     )
 
 
-# Call ids are found by their beginning, as a range: their order is that of their bytes, whatever the locale.
-_BY_BYTES = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
-
-
 _ENUMS: tuple[type[Enum], ...] = (
-    *(BlockKind, Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome, Why),
+    *(Role, Platform, Vendor, Dialling, Ringing, LegEnd, Outcome, Why),
     *(CallType, CampaignState, TaskState, Only),
 )
 _COLUMN_TYPES: dict[Any, sa.types.TypeEngine[Any]] = {
     str: sa.String(255),
     float: sa.Double(),
-    **{kind: _enum(kind) for kind in _ENUMS},
+    **{kind: enum_type(kind) for kind in _ENUMS},
 }
 
 
@@ -106,7 +102,7 @@ class Base(DeclarativeBase):
     type_annotation_map = _COLUMN_TYPES
 
 
-def _to(target: str, **options: Any) -> Mapped[int]:
+def to(target: str, **options: Any) -> Mapped[int]:
     """A reference that goes away with what it refers to."""
     return mapped_column(sa.ForeignKey(target, ondelete="CASCADE"), **options)
 
@@ -122,8 +118,23 @@ class City(Base):
     time_zone: Mapped[str] = mapped_column(sa.String(64))
 
 
+class Street(Base):
+    """A street of a city, `name` with its kind ("ул. Ленина")."""
+
+    __tablename__ = "streets"
+    __table_args__ = (sa.UniqueConstraint("city_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    city_id: Mapped[int] = mapped_column(sa.ForeignKey("cities.id"))
+    fias: Mapped[str | None] = mapped_column(sa.String(36), unique=True)
+    name: Mapped[str]
+
+
 class House(Base):
-    """`street` with its kind ("ул. Ленина"), `number` with its letter or building ("5а")."""
+    """`street` with its kind ("ул. Ленина"), `number` with its letter or building ("5а").
+
+    `street` is the name of `street_id`'s row, kept here too as every call reads it: whoever renames a street renames it
+    in its houses in the same transaction. `own_id` is the operator's; `time_zone` None: its city's.
+    """
 
     __tablename__ = "houses"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -133,6 +144,10 @@ class House(Base):
     number: Mapped[str] = mapped_column(sa.String(20))
     lat: Mapped[float | None]
     lon: Mapped[float | None]
+    street_id: Mapped[int | None] = mapped_column(sa.ForeignKey("streets.id"), index=True)
+    own_id: Mapped[str | None] = mapped_column(sa.String(64), unique=True, index=True)
+    company_id: Mapped[int | None] = mapped_column(sa.ForeignKey("companies.id"), index=True)
+    time_zone: Mapped[str | None] = mapped_column(sa.String(64))
 
 
 class Entrance(Base):
@@ -147,43 +162,50 @@ class HouseEntrance(Base):
     """Which houses an entrance serves; `prefix` is the house's at the panel ("" for none)."""
 
     __tablename__ = "house_entrances"
-    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True)
-    house_id: Mapped[int] = _to("houses.id", primary_key=True, index=True)
+    entrance_id: Mapped[int] = to("entrances.id", primary_key=True)
+    house_id: Mapped[int] = to("houses.id", primary_key=True, index=True)
     prefix: Mapped[str] = mapped_column(sa.String(10), default="")
 
 
 class Flat(Base):
-    """Until `auto_open_until` the door opens by itself for who calls this flat."""
+    """Until `auto_open_until` the door opens by itself for who calls this flat. `code` opens its doors, `contract` is
+    the number of that with the operator; each "" for none."""
 
     __tablename__ = "flats"
     __table_args__ = (sa.UniqueConstraint("house_id", "number"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    house_id: Mapped[int] = _to("houses.id")
+    house_id: Mapped[int] = to("houses.id")
     number: Mapped[str] = mapped_column(sa.String(20))
     floor: Mapped[int | None]
     auto_open_until: Mapped[float | None]
+    contract: Mapped[str] = mapped_column(sa.String(64), default="", index=True)
+    code: Mapped[str] = mapped_column(sa.String(16), default="")
 
 
 class EntranceFlat(Base):
-    """From which entrances a flat is called; `panel_number` is its number at that panel, where it differs."""
+    """From which entrances a flat is called; `panel_number` is its number at that panel, where it differs,
+    `line_level` that of its handset's line there, in the vendor's units."""
 
     __tablename__ = "entrance_flats"
     __table_args__ = (sa.Index(None, "entrance_id", "panel_number"),)
-    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
-    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True)
+    flat_id: Mapped[int] = to("flats.id", primary_key=True)
+    entrance_id: Mapped[int] = to("entrances.id", primary_key=True)
     panel_number: Mapped[str | None] = mapped_column(sa.String(20))
+    line_level: Mapped[float | None]
 
 
 class FlatBlock(Base):
-    """The flat is not rung from `since` until `until` (None: until it is taken back)."""
+    """A block of this kind (its code) stands from `since` until `until` (None: until it is taken back). `source` is who
+    set it: "hand", or "billing"."""
 
     __tablename__ = "flat_blocks"
     id: Mapped[int] = mapped_column(primary_key=True)
-    flat_id: Mapped[int] = _to("flats.id", index=True)
-    kind: Mapped[BlockKind]
+    flat_id: Mapped[int] = to("flats.id", index=True)
+    kind: Mapped[str] = mapped_column(sa.String(20))
     since: Mapped[float] = mapped_column("from")
     until: Mapped[float | None]
     reason: Mapped[str] = mapped_column(default="")
+    source: Mapped[str] = mapped_column(sa.String(20), default="hand")
 
 
 class Account(Base):
@@ -195,14 +217,15 @@ class Account(Base):
     sip_user: Mapped[str] = mapped_column(sa.String(64))
     domain: Mapped[str]
     ha1: Mapped[str] = mapped_column(sa.String(32))
+    resident_id: Mapped[int | None] = mapped_column(sa.ForeignKey("residents.id"), index=True)
 
 
 class AccountFlat(Base):
     """Which flats an account belongs to; `rings` is its switch for each."""
 
     __tablename__ = "account_flats"
-    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
-    account_id: Mapped[int] = _to("accounts.id", primary_key=True, index=True)
+    flat_id: Mapped[int] = to("flats.id", primary_key=True)
+    account_id: Mapped[int] = to("accounts.id", primary_key=True, index=True)
     role: Mapped[Role] = mapped_column(default=Role.RESIDENT)
     rings: Mapped[bool] = mapped_column(default=True)
 
@@ -212,7 +235,7 @@ class Phone(Base):
 
     __tablename__ = "phones"
     id: Mapped[int] = mapped_column(primary_key=True)
-    account_id: Mapped[int] = _to("accounts.id", index=True)
+    account_id: Mapped[int] = to("accounts.id", index=True)
     platform: Mapped[Platform]
     bundle: Mapped[str]
     push_token: Mapped[str] = mapped_column(sa.Text, default="")
@@ -224,8 +247,8 @@ class PhoneFlat(Base):
     """The switch of one phone for one flat; a phone without a row rings."""
 
     __tablename__ = "phone_flats"
-    flat_id: Mapped[int] = _to("flats.id", primary_key=True)
-    phone_id: Mapped[int] = _to("phones.id", primary_key=True, index=True)
+    flat_id: Mapped[int] = to("flats.id", primary_key=True)
+    phone_id: Mapped[int] = to("phones.id", primary_key=True, index=True)
     rings: Mapped[bool] = mapped_column(default=True)
 
 
@@ -257,64 +280,16 @@ class Domophone(Base):
     http_user: Mapped[str] = mapped_column(sa.String(64), default="")
     http_password: Mapped[str] = mapped_column(sa.Text, default="")
     tls_pin: Mapped[str | None] = mapped_column(sa.String(128))
+    firmware: Mapped[str] = mapped_column(sa.String(64), default="")
+    note: Mapped[str] = mapped_column(sa.Text, default="")
 
 
 class DomophoneEntrance(Base):
     """Which entrances a panel serves."""
 
     __tablename__ = "domophone_entrances"
-    domophone_id: Mapped[int] = _to("domophones.id", primary_key=True)
-    entrance_id: Mapped[int] = _to("entrances.id", primary_key=True, index=True)
-
-
-class Call(Base):
-    """A finished call (records.CallRecord), `entries` as JSON; it outlives the flat and the panel."""
-
-    __tablename__ = "calls"
-    __table_args__ = (
-        sa.Index(None, "started_at"),
-        sa.Index(None, "panel", "started_at"),
-        sa.Index(None, "flat", "started_at"),
-        sa.Index(None, "flat_id", "started_at"),
-    )
-    call_id: Mapped[str] = mapped_column(_BY_BYTES, primary_key=True)
-    kind: Mapped[str] = mapped_column(sa.String(20))
-    node: Mapped[str] = mapped_column(sa.String(64))
-    panel: Mapped[str] = mapped_column(sa.Text)
-    dialled: Mapped[str] = mapped_column(sa.Text)
-    address: Mapped[str] = mapped_column(sa.Text)
-    domophone: Mapped[str] = mapped_column(sa.String(12))
-    flat: Mapped[str] = mapped_column(sa.String(20))
-    flat_id: Mapped[int | None]
-    started_at: Mapped[float]
-    answered_at: Mapped[float | None]
-    answered_by: Mapped[str] = mapped_column(sa.String(64))
-    door_at: Mapped[float | None]
-    ended_at: Mapped[float | None]
-    outcome: Mapped[Outcome | None]
-    number: Mapped[str] = mapped_column(sa.String(32), default="")
-    recording: Mapped[str] = mapped_column(default="")
-    entries: Mapped[str] = mapped_column(sa.Text)
-
-
-class Leg(Base):
-    """One channel of a call (records.LegRecord); `position` keeps their order."""
-
-    __tablename__ = "legs"
-    call_id: Mapped[str] = mapped_column(
-        _BY_BYTES, sa.ForeignKey("calls.call_id", ondelete="CASCADE"), primary_key=True
-    )
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    channel: Mapped[str]
-    role: Mapped[str] = mapped_column(sa.String(20))
-    account: Mapped[str] = mapped_column(sa.String(64))
-    invited_at: Mapped[float | None]
-    ringing_at: Mapped[float | None]
-    answered_at: Mapped[float | None]
-    ended_at: Mapped[float | None]
-    end: Mapped[LegEnd | None]
-    cause: Mapped[int | None]
-    sip_code: Mapped[int | None]
+    domophone_id: Mapped[int] = to("domophones.id", primary_key=True)
+    entrance_id: Mapped[int] = to("entrances.id", primary_key=True, index=True)
 
 
 def table(of: type[Base]) -> sa.Table:

@@ -14,7 +14,8 @@ import attrs
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.model import Call, Domophone, table
+from crm.call_model import Call
+from crm.model import Domophone, table
 from crm.records import Outcome
 from crm.sos_model import SosTest
 from crm.sos_panels import SosPanel, read_panels

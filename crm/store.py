@@ -20,6 +20,7 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.orm import Session
 
+import crm.tables  # noqa: F401 - a session needs all that its tables refer to
 from crm.model import SCHEMA
 
 UPGRADE_COMMAND = "teledom db upgrade"

@@ -266,7 +266,9 @@ def _write(session: Session, realm: str) -> None:
         session.add(flat)
         session.flush()
         if home.blocked:
-            session.add(FlatBlock(flat_id=flat.id, kind=BlockKind.DEBT, since=0.0, reason="долг за 3 месяца"))
+            session.add(
+                FlatBlock(flat_id=flat.id, kind=BlockKind.DEBT.value, since=0.0, reason="долг за 3 месяца")
+            )
         for n, user in enumerate(home.doors):
             stored = home.stored if n == 0 else None
             session.add(EntranceFlat(entrance_id=entrances[user].id, flat_id=flat.id, panel_number=stored))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-import crm.quality_model
-import crm.sos_model  # noqa: F401
-from crm.model import Base
+from crm.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,  # SQLite changes a table by copying it
     transaction_per_migration=False,
 )

@@ -91,7 +91,7 @@ class Houses:
         return id
 
     def block(self, flat: int, kind: BlockKind, since: float, until: float | None = None) -> int:
-        return self._add(FlatBlock(flat_id=flat, kind=kind, since=since, until=until))
+        return self._add(FlatBlock(flat_id=flat, kind=kind.value, since=since, until=until))
 
     def account(self, sip_user: str, *flats: int, rings: bool = True) -> int:
         id = self._add(Account(sip_user=sip_user, domain="teledom", ha1="b" * 32))

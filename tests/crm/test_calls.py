@@ -6,8 +6,9 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
+from crm.call_model import Leg
 from crm.calls import NoSuchCall, find_calls, get_call, purge, save_calls
-from crm.model import Leg, table
+from crm.model import table
 from crm.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
 from crm.store import Store
 from tests.crm.houses import Houses

@@ -137,7 +137,7 @@ async def test_a_database_of_an_older_schema_counts_as_away(door: Door, houses: 
     await asked.look_up("p1", "42", DEADLINE_S)
     with houses.store.transaction() as connection:
         connection.exec_driver_sql("DROP VIEW sip_credentials")
-        connection.exec_driver_sql("ALTER TABLE accounts RENAME TO residents")
+        connection.exec_driver_sql("ALTER TABLE accounts RENAME TO holders")
 
     assert (await asked.look_up("p1", "42", DEADLINE_S)).stale
     assert "teledom db upgrade" in asked.why_away
