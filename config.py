@@ -9,6 +9,7 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_days`, `_bytes`.
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["Config", "ConfigError", "load"]
 ARI_PASSWORD = "TELEDOM_ARI_PASSWORD"
 PUSH_TOKEN = "TELEDOM_PUSH_TOKEN"
 DUTY_TOKEN = "TELEDOM_DUTY_TOKEN"
+NODE_TOKEN = "TELEDOM_NODE_TOKEN"
+BILLING_TOKEN = "TELEDOM_BILLING_TOKEN"
 SECRET_KEY = "TELEDOM_SECRET_KEY"
 DEFAULT = "default"  # the dispatch that is called where no other is known, or none can be reached; any vendor's handset
 VENDORS = ("beward", "hikvision", "qtech", "sokol")  # of panels
@@ -62,6 +65,7 @@ class NodeConfig:
     name: str = text("node1", r"[^\s]{1,64}", "a name of up to 64 characters without spaces")
     state_dir: str = text("var", r"\S(.*\S)?", "a folder")
     http: str = text("127.0.0.1:8089", _ADDRESS, 'an address and port like "127.0.0.1:8089"')
+    token: str = secret(NODE_TOKEN, "what the CRM's pages are known by to the nodes")
     stop_s: float = number(10.0, _S, 1, 300)
 
 
@@ -200,6 +204,35 @@ class CrmConfig:
 
 
 @frozen(kw_only=True)
+class CodesConfig:
+    at: str = text("05:00", r"([01]\d|2[0-3]):[0-5]\d", 'a time of day like "05:00"')
+    time_zone: str = text("Europe/Moscow", r"\w[\w+/-]{0,63}", 'a time zone like "Europe/Moscow"')
+    digits: int = number(5, "digits", 5, 8)
+
+
+@frozen(kw_only=True)
+class BillingConfig:
+    url: str = text("", rf"({_HTTP_URL})?", "a URL (http or https, without user and password), or nothing,")
+    token: str = secret(BILLING_TOKEN, "what billing knows us by")
+    deadline_s: float = number(10.0, _S, 0.5, 120)
+    retry_s: float = number(30.0, _S, 1, 3600)
+    retry_max_s: float = number(3600.0, _S, 1, 86_400)
+    debts_minutes: int = number(15, "minutes", 1, 1440)
+
+
+@frozen(kw_only=True)
+class WebConfig:
+    http: str = text("127.0.0.1:8080", _ADDRESS, 'an address and port like "127.0.0.1:8080"')
+    nodes: tuple[str, ...] = texts(_HTTP_URL, 'addresses of nodes like "http://127.0.0.1:8089"')
+    time_zone: str = text("Europe/Moscow", r"\w[\w+/-]{0,63}", 'a time zone like "Europe/Moscow"')
+    cookies: str = choice("secure", "secure", "plain")
+    proxies: tuple[str, ...] = texts(r"[0-9A-Fa-f.:]+", "IP addresses")
+    idle_s: float = number(7200.0, _S, 60, 604_800)
+    longest_s: float = number(43_200.0, _S, 300, 2_592_000)
+    threads: int = number(12, "threads", 2, 100)
+
+
+@frozen(kw_only=True)
 class JournalConfig:
     flush_ms: int = number(400, _MS, 10, 10_000)
     retry_max_s: float = number(30.0, _S, 1, 3600)
@@ -224,6 +257,9 @@ class Config:
     quality: QualityConfig = QualityConfig()
     handset: Mapping[str, HandsetConfig] = attrs.field(factory=lambda: {DEFAULT: HandsetConfig()})
     crm: CrmConfig = CrmConfig()
+    codes: CodesConfig = CodesConfig()
+    billing: BillingConfig = BillingConfig()
+    web: WebConfig = WebConfig()
     journal: JournalConfig = JournalConfig()
     log: LogConfig = LogConfig()
 
@@ -255,6 +291,9 @@ def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False
         quality=reader.section("quality", QualityConfig),
         handset=_handsets(reader),
         crm=reader.section("crm", CrmConfig),
+        codes=reader.section("codes", CodesConfig),
+        billing=reader.section("billing", BillingConfig),
+        web=reader.section("web", WebConfig),
         journal=reader.section("journal", JournalConfig),
         log=reader.section("log", LogConfig),
     )
@@ -268,6 +307,11 @@ def load(path: str | Path, env: Mapping[str, str], *, need_secrets: bool = False
             reader.refuse(f"dispatch.{name}", "fias", needed)
         elif each.fias and [d.fias for d in dispatch.values()].count(each.fias) > 1:
             reader.refuse(f"dispatch.{name}", "fias", "a city that no other [dispatch.…] has")
+    for name, zone in (("codes", config.codes.time_zone), ("web", config.web.time_zone)):
+        if zone not in zoneinfo.available_timezones():
+            reader.refuse(name, "time_zone", 'a time zone like "Europe/Moscow"')
+    if config.billing.retry_s > config.billing.retry_max_s:
+        reader.refuse("billing", "retry_s", f"at most retry_max_s, which is {config.billing.retry_max_s:g},")
     reader.finish()
     return _absolute(config, path.absolute().parent)
 

@@ -1,8 +1,9 @@
-"""A node's HTTP: /healthz (it is alive), /readyz (what keeps it from carrying calls), /metrics (for Prometheus), and
-the duty desk's board of 112 calls, /sos (a page) and /sos.json.
+"""A node's HTTP: /healthz (it is alive), /readyz (what keeps it from carrying calls), /metrics (for Prometheus), the duty
+desk's board of 112 calls, /sos (a page) and /sos.json, and what the CRM may ask (node_api.py).
 
-It only reads: `readiness` gives each part of the node and what is wrong with it, `registry` the figures, `board` calls
-and alarms. Litestar's application, served by hypercorn on Trio; neither logs what is asked, as probes ask every second.
+Of its own it only reads: `readiness` gives each part of the node and what is wrong with it, `registry` the figures,
+`board` calls and alarms. Litestar's application, served by hypercorn on Trio; neither logs what is asked, as probes ask
+every second.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import trio
 from hypercorn.config import Config as ServerConfig
 from hypercorn.trio import serve as serve_asgi
 from hypercorn.typing import ASGIFramework
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Scope
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
 import board_page
+import node_api
 from board import Board, board_fields
+from node_api import NodeApi
 
 Readiness = Callable[[], dict[str, str | None]]
 
@@ -43,17 +46,21 @@ async def serve(
     readiness: Readiness,
     *,
     board: Board | None = None,
+    api: NodeApi | None = None,
     registry: CollectorRegistry = REGISTRY,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer at `address` ("host:port") until cancelled; port 0 takes a free one.
 
-    Without a `board` there are no pages of it. Starts with the URL that it answers at. Raises CannotListen.
+    Without a `board` there are no pages of it, without an `api` nothing for the CRM. Starts with the URL that it answers
+    at. Raises CannotListen.
     """
     server = ServerConfig()
     server.accesslog = server.errorlog = None
     server.include_server_header = False
-    app = cast(ASGIFramework, _application(readiness, board, registry))  # each has its own types for ASGI
+    app = cast(
+        ASGIFramework, _application(readiness, board, api, registry)
+    )  # each has its own types for ASGI
     # hypercorn takes the socket over and closes it; binding it here makes a port in use one plain error.
     server.bind = [f"fd://{await _listen(address)}"]
     async with trio.open_nursery() as nursery:
@@ -83,7 +90,9 @@ async def _listen(address: str) -> int:
         ) from error
 
 
-def _application(readiness: Readiness, board: Board | None, registry: CollectorRegistry) -> Litestar:
+def _application(
+    readiness: Readiness, board: Board | None, api: NodeApi | None, registry: CollectorRegistry
+) -> Litestar:
     @get("/healthz", media_type=MediaType.TEXT)
     async def healthz() -> Response[str]:
         return Response("alive\n", headers=_NO_STORE)
@@ -97,7 +106,11 @@ def _application(readiness: Readiness, board: Board | None, registry: CollectorR
     async def metrics() -> Response[bytes]:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
 
-    handlers = [healthz, readyz, metrics, *([] if board is None else _board_pages(board))]
+    handlers: list[HTTPRouteHandler | Router] = [healthz, readyz, metrics]
+    if board is not None:
+        handlers += _board_pages(board)
+    if api is not None:
+        handlers.append(node_api.router(api))
     return Litestar(handlers, openapi_config=None, logging_config=None, after_exception=[_log_failure])
 
 

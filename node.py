@@ -11,8 +11,9 @@
     ├─ inbound           an actor a call back from 112
     ├─ tests             test calls of 112
     ├─ domophones        an actor a panel, by its SIP user
+    ├─ test rings        a flat's phones rung for a test, an actor a ring
     ├─ quality           quality calls (quality.py); a supervisor of its own, which never gives up
-    └─ http              /healthz, /readyz, /metrics; a supervisor of its own, which never gives up
+    └─ http              /healthz, /readyz, /metrics, and what the CRM asks; a supervisor of its own, which never gives up
 
 Children stop in reverse order: panels first, whose calls give everything back over lanes and see it go by events that
 still come; the journal last. A call that comes in between stays in Asterisk, for the node that starts next.
@@ -27,6 +28,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -38,6 +40,7 @@ import health
 import logs
 from actors.actor import Mailbox
 from actors.domophone import Call, Domophone, DomophoneMessage, Hold, Pressed, SosPressed
+from actors.flat_ring import FlatRings, RingWorld
 from actors.journal import Journal, Listener
 from actors.keyed import KeyedSupervisor
 from actors.router import QUALITY, SOS, VISITORS, Router
@@ -46,6 +49,8 @@ from config import Config
 from crm.calls import purge, save_calls
 from crm.directory import Directory
 from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
+from node_api import NodeApi
+from node_live import NodeLive, Parts
 from quality import QualityParts
 from restarts import ChildEvent, ChildState, Event, TooManyRestarts
 from sos import Sos
@@ -68,7 +73,8 @@ class Node:
         self.config = config
         self.store = Store(config.crm.url)
         self.ari = Ari(config.ari, APPLICATIONS, urgent=(SOS,))
-        self.push: PushProvider = Webhook(config.push) if config.push.url else NoPush()
+        webhook = Webhook(config.push) if config.push.url else None
+        self.push: PushProvider = webhook or NoPush()
         self.directory = Directory(self.store, fresh_s=config.crm.fresh_s, known_flats=config.crm.known_flats)
         self.journal = Journal(
             config.journal,
@@ -83,6 +89,7 @@ class Node:
             self._domophone, name="domophones", capacity=64, intensity=100, on_event=_log_child
         )
         self.sos.domophones = self.domophones
+        self.locks: dict[str, Hold] = {}  # the panels that are held
         self.quality = QualityParts(config, self.ari, self.domophones, self.journal, _log_child)
         self.router = Router(
             self.ari,
@@ -92,9 +99,31 @@ class Node:
             quality=self.quality.actor.came_in,
             sweep_s=config.ari.sweep_s,
         )
-        http = partial(health.serve, config.node.http, self.readiness, board=self.sos.desk)
+        self._rings_store = Store(config.crm.url, pool=2)  # not the connections that calls use
+        self.rings = FlatRings(
+            RingWorld(config.node.name, config.call, self.ari, self.journal, self.push, self._rings_store),
+            _log_child,
+        )
+        self.live = NodeLive(
+            Parts(
+                config=config,
+                ari=self.ari,
+                journal=self.journal,
+                directory=self.directory,
+                desk=self.sos.desk,
+                push=webhook,
+                locks=self.locks,
+                readiness=self.readiness,
+            )
+        )
+        recordings = dict.fromkeys((config.quality.recordings, config.sos.recordings, config.node.state_dir))
+        api = NodeApi(config.node.token, self.live, self.rings.ring, [Path(each) for each in recordings])
+        http = partial(health.serve, config.node.http, self.readiness, board=self.sos.desk, api=api)
         self.http = Supervisor(
-            [ChildSpec("http", http)], name="http", intensity=1_000_000, on_event=_log_child
+            [ChildSpec("live", self.live.run), ChildSpec("http", http)],
+            name="http",
+            intensity=1_000_000,
+            on_event=_log_child,
         )
         self.tree = Supervisor(
             [
@@ -108,6 +137,7 @@ class Node:
                 ChildSpec("inbound", self.sos.inbound.run, stop_s=config.node.stop_s),
                 ChildSpec("tests", self.sos.tests.run),
                 ChildSpec("domophones", self.domophones.run, stop_s=config.node.stop_s),
+                ChildSpec("test rings", self.rings.run, stop_s=config.node.stop_s),
                 ChildSpec("quality", self.quality.supervisor.run, stop_s=config.node.stop_s),
                 ChildSpec("http", self.http.run),
             ],
@@ -126,6 +156,7 @@ class Node:
     def disconnect(self) -> None:
         """Close connections to the database that nobody uses; others are made when they are needed."""
         self.store.close()
+        self._rings_store.close()
         self.sos.disconnect()
         self.quality.disconnect()
 
@@ -147,6 +178,7 @@ class Node:
             carry=self._carry,
             turn_away=self._turn_away,
             idle_s=max(self.config.call.idle_panel_s, quality.idle_s, quality.test_idle_s),
+            locks=self.locks,
         ).run()
 
     async def _carry(self, sip_user: str, call: Call, hold: Hold) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `teledom node|check-config|calls|sos|quality|db|bench`, each with --help.
+"""The command line: `teledom node|all|check-config|calls|sos|quality|crm|db|bench`, each with --help.
 
 Exit codes: 0 well; 1 what was asked could not be done (one line on standard error says why); 2 the command line or the
 configuration is wrong, and nothing was started. What prints data takes --json and prints it to standard output.
@@ -22,9 +22,12 @@ from typing import Any
 
 import attrs
 
+import all_cli
+import codes_cli
 import config
 import quality_cli
 import sos_cli
+import staff_cli
 from config import Config, ConfigError
 
 BENCHES = Path(__file__).resolve().parent / "bench"
@@ -56,6 +59,13 @@ def _node(args: argparse.Namespace) -> int:
     return node.main(settings)
 
 
+def _crm(args: argparse.Namespace) -> int:
+    settings = _load(args)
+    import crm_server
+
+    return crm_server.main(settings)
+
+
 def _check_config(args: argparse.Namespace) -> int:
     try:
         settings = _load(args)
@@ -66,8 +76,11 @@ def _check_config(args: argparse.Namespace) -> int:
         return 2
     secrets = {name: bool(os.environ.get(name)) for name in (config.ARI_PASSWORD, config.PUSH_TOKEN)}
     if args.json:
-        shown = attrs.asdict(settings, value_serializer=lambda _, a, value: _plain(a, value))
-        del shown["ari"]["password"], shown["push"]["token"]
+        shown = attrs.asdict(
+            settings,
+            filter=lambda attribute, _: attribute.repr is not False,  # secrets
+            value_serializer=lambda _, a, value: _plain(a, value),
+        )
         print(json.dumps({"ok": True, "settings": shown, "secrets": secrets}, ensure_ascii=False, indent=1))
         return 0
     print(f"{_file(args)}: well")
@@ -206,7 +219,19 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(do=_show_call)
 
     sos_cli.add_to(commands, printing, load=_load, since=_since, limit=_limit)
+    all_cli.add_to(commands, common, load=_load, file=_file)
     quality_cli.add_to(commands, printing, load=_load, limit=_limit)
+
+    crm = commands.add_parser(
+        "crm",
+        parents=[common],
+        help="run the CRM until SIGTERM; its tasks",
+        description="Without a task: the CRM's pages and its API, until SIGTERM.",
+    )
+    crm.set_defaults(do=_crm)
+    crm_tasks = crm.add_subparsers(metavar="TASK")
+    staff_cli.add_to(crm_tasks, printing, load=_load)
+    codes_cli.add_to(crm_tasks, printing, load=_load)
 
     database = commands.add_parser("db", parents=[common], help="prepare the database")
     tasks = database.add_subparsers(metavar="TASK", required=True)

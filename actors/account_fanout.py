@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from enum import Enum
+from typing import Protocol
 
 from attrs import define, field, frozen
 
 from actors.actor import Mailbox
 from actors.journal import CallLog
 from config import CallConfig
-from crm.directory import AccountInfo, FlatInfo, PanelInfo
+from crm.directory import AccountInfo, FlatInfo
 from crm.records import EntryKind, LegEnd, LegRecord, Outcome
 from telephony.ari.channels import DropReason, Leg, LegEvent, LegState
 from telephony.ari.client import Ari
@@ -122,9 +123,20 @@ Told = Answered | NobodyCame
 FanoutMessage = tuple[Leg, LegEvent]
 
 
+class Caller(Protocol):
+    """Who calls, as phones are told: a panel, or who stands for one. `mac` is "" where there is none."""
+
+    @property
+    def sip_user(self) -> str: ...
+    @property
+    def mac(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+
 @frozen
 class Fanout:
-    """What one fan-out works on. `deadline` is on Trio's clock: until then phones ring."""
+    """What one fan-out works on. `deadline` is on Trio's clock: until then phones ring. `panel_channel` "": no panel."""
 
     ari: Ari
     lane: Lane
@@ -132,7 +144,7 @@ class Fanout:
     log: CallLog
     config: CallConfig
     panel_channel: str
-    panel: PanelInfo
+    panel: Caller
     flat: FlatInfo
     deadline: float
     first_leg: int = 1

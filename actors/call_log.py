@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
@@ -17,12 +18,14 @@ import trio
 from attrs import define
 
 from crm.records import CallRecord, Entry, EntryKind
+from live import Pace
 
 log = structlog.get_logger(__name__)
 
 Listener = Callable[[CallRecord, Entry], None]
 
 ENTRIES_MAX = 1_000  # of one call; a stuck key must not fill the memory
+JUST_OVER = 100  # calls that have ended are remembered, the last ones
 
 
 class Stage(Enum):
@@ -55,6 +58,21 @@ class Pages(ABC):
         self._changed: dict[str, CallLog] = {}  # what the disk does not know in its latest state
         self._wake = trio.Event()
         self._listeners: tuple[Listener, ...] = ()
+        # For the live board, which reads them: calls that go on, the oldest first, and those that ended last.
+        self.going_on: dict[str, CallRecord] = {}
+        self.just_over: deque[CallRecord] = deque(maxlen=JUST_OVER)
+        self.pace = Pace()
+
+    def _begins(self, record: CallRecord) -> None:
+        self.stats.open_calls += 1
+        self.going_on[record.call_id] = record
+        self.pace.count(record.started_at)
+
+    def _is_over(self, record: CallRecord) -> None:
+        self.stats.open_calls -= 1
+        if self.going_on.get(record.call_id) is record:
+            del self.going_on[record.call_id]
+        self.just_over.append(record)
 
     def listen(self, callback: Listener) -> Callable[[], None]:
         """Call back for every entry as it is noted; returns what ends it. One that raises is dropped."""

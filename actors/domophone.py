@@ -13,6 +13,7 @@ is told when somebody comes first (`Loan`). An idle panel's actor retires.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
@@ -100,7 +101,7 @@ class Hold:
     """The lock, held: for what, and how to end it. `ending` is the outcome of a call that is made to end.
 
     `before`: those who had the lock and may not have cleaned up yet. `presses`: further presses of SOS while it is
-    held for that, which `on_press` takes as they come.
+    held for that, which `on_press` takes as they come. `since` is UTC, in seconds.
     """
 
     claim: Claim
@@ -110,6 +111,7 @@ class Hold:
     done: trio.Event = Factory(trio.Event)
     presses: list[SosPressed] = Factory(list)
     on_press: Callable[[SosPressed], None] | None = None
+    since: float = Factory(time.time)
 
     async def free(self) -> None:
         """Wait until the panel is free of the calls before, `HANDOVER_S` at most."""
@@ -154,7 +156,7 @@ TurnAway = Callable[[Pressed], None]
 
 
 class Domophone:
-    """The actor of one panel, known by its SIP user."""
+    """The actor of one panel, known by its SIP user. `locks` has the panels that are held; each writes its own there."""
 
     def __init__(
         self,
@@ -164,22 +166,34 @@ class Domophone:
         carry: CarryCall,
         turn_away: TurnAway,
         idle_s: float,
+        locks: dict[str, Hold] | None = None,
     ) -> None:
         self.sip_user = sip_user
         self._mailbox = mailbox
         self._carry = carry
         self._turn_away = turn_away
         self._idle_s = idle_s
+        self._locks = {} if locks is None else locks
         # All state, changed by `run`'s task only:
         self._hold: Hold | None = None
         self._idle_since = -math.inf  # it has had no call, for as long as an actor stays awake
 
     async def run(self) -> None:
-        with self._mailbox.owned():
-            async with trio.open_nursery() as nursery:
-                while batch := await self._mailbox.receive_all(math.inf if self._hold else self._idle_s):
-                    for message in batch:
-                        self._handle(message, nursery)
+        try:
+            with self._mailbox.owned():
+                async with trio.open_nursery() as nursery:
+                    while batch := await self._mailbox.receive_all(math.inf if self._hold else self._idle_s):
+                        for message in batch:
+                            self._handle(message, nursery)
+        finally:
+            self._hold_for(None)
+
+    def _hold_for(self, hold: Hold | None) -> None:
+        self._hold = hold
+        if hold is None:
+            self._locks.pop(self.sip_user, None)
+        else:
+            self._locks[self.sip_user] = hold
 
     def _handle(self, message: DomophoneMessage, nursery: trio.Nursery) -> None:
         match message:
@@ -205,7 +219,7 @@ class Domophone:
                 else:
                     nursery.start_soon(self._lend, reply, hold)
             case Released(hold=hold) if self._hold is hold:
-                self._hold = None
+                self._hold_for(None)
                 self._idle_since = trio.current_time()
                 for press in hold.presses:  # it came when the call was at its end
                     self._handle(press, nursery)
@@ -220,8 +234,9 @@ class Domophone:
             held.ending = ending
             held.scope.cancel()
             before = tuple(each for each in (*held.before, held) if not each.done.is_set())
-        self._hold = Hold(claim, before=before)
-        return self._hold
+        hold = Hold(claim, before=before)
+        self._hold_for(hold)
+        return hold
 
     async def _call(self, call: Call, hold: Hold) -> None:
         try:

@@ -78,7 +78,7 @@ class Journal(Pages):
 
     def open(self, record: CallRecord) -> CallLog:
         """Begin the page of a new call."""
-        self.stats.open_calls += 1
+        self._begins(record)
         return CallLog(self, record, has_row=False)
 
     def unfinished(self) -> list[CallRecord]:
@@ -99,13 +99,13 @@ class Journal(Pages):
         """Go on with the page of an unfinished call."""
         if self._unfinished is not None:
             self._unfinished.pop(record.call_id, None)
-        self.stats.open_calls += 1
+        self._begins(record)
         return CallLog(self, record, has_row=True)
 
     def _close(self, page: CallLog) -> None:
         if page._stage is not Stage.OPEN:
             return
-        self.stats.open_calls -= 1
+        self._is_over(page.record)
         page._stage = Stage.CLOSED
         page._closed_at = trio.current_time()
         self._changed[page.record.call_id] = page

@@ -139,20 +139,20 @@ async def say_why(
     other: Other = _nothing,
 ) -> None:
     """Play a refusal's prompt to the panel; its tone where there is no such prompt."""
-    if not await _play(mailbox, page, panel, f"sound:teledom/{refusal.prompt}", language, PROMPT_S, other):
-        await _play(mailbox, page, panel, f"tone:{refusal.tone}", language, TONE_S, other)
+    if not await play(mailbox, page, panel, f"sound:teledom/{refusal.prompt}", language, PROMPT_S, other):
+        await play(mailbox, page, panel, f"tone:{refusal.tone}", language, TONE_S, other)
 
 
-async def _play(
+async def play(
     mailbox: Mailbox[Any],
     page: CallLog,
     panel: Leg,
     media: str,
     language: str,
     limit_s: float,
-    other: Other,
+    other: Other = _nothing,
 ) -> bool:
-    """Play to the panel until the end, the limit or a hangup; False when Asterisk could not."""
+    """Play to one end (`panel`) until the end, the limit or a hangup; False when Asterisk could not."""
     if panel.gone:
         return True
     page.note(EntryKind.PROMPT, media=media)

@@ -44,7 +44,10 @@ class CodeRun(Base):
 
 
 class CompanyCode(Base):
-    """A code that a company has or had. `run_id` None: made by hand. `billing_at`: when billing was told."""
+    """A code that a company has or had. `run_id` None: made by hand.
+
+    `billing_at`: when billing was told; `billing_due_at` when it is to be told next (None: not, or no more).
+    """
 
     __tablename__ = "company_codes"
     __table_args__ = (sa.UniqueConstraint("run_id", "company_id"), sa.Index(None, "code", "made_at"))
@@ -56,6 +59,7 @@ class CompanyCode(Base):
     made_by: Mapped[str] = mapped_column(default="")
     ended_at: Mapped[float | None]
     billing_at: Mapped[float | None]
+    billing_due_at: Mapped[float | None] = mapped_column(index=True)
     billing_tries: Mapped[int] = mapped_column(default=0)
     billing_error: Mapped[str] = mapped_column(default="")
 

@@ -192,10 +192,15 @@ def ask(connection: sa.Connection, sip_user: str, dialled: str, now: float) -> A
     chosen = _choose(dialling, prefix, number, found, doors)
     if chosen is None:
         return Answer(panel)
-    accounts = _accounts(_PEOPLE.rows(connection, flat=chosen.id))
+    accounts = accounts_of(connection, chosen.id)
     address = _flat_address(chosen, doors) or panel.address
     flat = FlatInfo(chosen.id, chosen.number, address, (), False, accounts)
     return Answer(panel, flat, tuple(dict.fromkeys(found[chosen])), chosen.auto_open_until)
+
+
+def accounts_of(connection: sa.Connection, flat_id: int) -> tuple[AccountInfo, ...]:
+    """The accounts that ring for a flat, with their phones that do."""
+    return _accounts(_PEOPLE.rows(connection, flat=flat_id))
 
 
 def _parse(dialling: Dialling, dialled: str) -> tuple[str, str] | None:

@@ -36,7 +36,7 @@ class Outcome(Enum):
 class EntryKind(Enum):
     """What happened; the words in brackets name the entry's data."""
 
-    BUTTON = "button"  # (panel, dialled)
+    BUTTON = "button"  # (panel, dialled; of a test ring: by)
     FOUND = "found"  # (address, flat, accounts, phones; stale=1 when the database was away)
     NOT_FOUND = "not_found"  # (why)
     PUSH_SENT = "push_sent"  # (account, phone, platform, push: ring or cancel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import crm.billing_model
 import crm.block_model
 import crm.call_model
 import crm.company_model

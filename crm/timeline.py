@@ -173,6 +173,8 @@ def sentence(record: CallRecord, entry: Entry) -> str:
     data = {key: clean(str(value)) for key, value in entry.data.items()}
     who = data.get("account") or "?"
     match entry.kind:
+        case EntryKind.BUTTON if record.kind == "test_ring":
+            return f"{data.get('by') or 'somebody'}: ring this flat's phones, for a test"
         case EntryKind.BUTTON:
             return f"button: panel {data.get('panel', '?')} calls {data.get('dialled', '?')}"
         case EntryKind.FOUND:
@@ -210,7 +212,8 @@ def sentence(record: CallRecord, entry: Entry) -> str:
                 return f"door opened by itself (digit {data.get('digit', '?')}): auto-open is on"
             return f"door opened by {data.get('by', '?')} (digit {data.get('digit', '?')})"
         case EntryKind.PROMPT:
-            return f"the {'visitor' if record.kind == 'visitor' else 'panel'} hears {data.get('media', '?')}"
+            hearer = {"visitor": "visitor", "test_ring": "phone"}.get(record.kind, "panel")
+            return f"the {hearer} hears {data.get('media', '?')}"
         case EntryKind.RECOVERED:
             return f"taken up again after a restart: {data.get('how', '?')}"
         case EntryKind.LENT:
@@ -227,6 +230,8 @@ def sentence(record: CallRecord, entry: Entry) -> str:
 
 
 def _place(record: CallRecord) -> str:
+    if record.kind == "test_ring":
+        return f"test → {clean(record.address) or '?'}, flat {clean(record.flat) or record.flat_id}"
     if record.kind != "visitor":
         way = (
             "112 calls back →"

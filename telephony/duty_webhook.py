@@ -39,12 +39,16 @@ _encode = msgspec.json.Encoder().encode
 
 @define
 class DutyStats:
-    """Counts since the start: events delivered, tries that failed, events given up; `waiting` is now."""
+    """Counts since the start: events delivered, tries that failed, events given up; `waiting` is now.
+
+    `failing` is why the last try failed, "" if it did not.
+    """
 
     sent: int = 0
     failed: int = 0
     dropped: int = 0
     waiting: int = 0
+    failing: str = ""
 
 
 @frozen
@@ -175,6 +179,7 @@ class DutyWebhook:
         event.tries += 1
         failure = await self._post(client, event)
         self._posting = None
+        self.stats.failing = "" if failure is None else failure.why
         if failure is None:
             self._once.over("webhook", "webhooks reach the duty desk again")
             self.stats.sent += 1

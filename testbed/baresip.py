@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from testbed.audio import write_sound, write_tone
+from testbed.audio import write_tone
 from testbed.bed import REALM, Bed, Credentials
 from testbed.processes import HOST, Child, ProcessFailed
 
 MODULES = ("aufile", "aubridge", "g711", "sndfile")
 APPLICATIONS = ("account", "menu", "ctrl_tcp")
+HANDSETS = "handsets.invalid"  # no domain of its own account's, or it would call from one of them
 
 
 class Digits(Enum):
@@ -39,10 +40,18 @@ class Event:
     kind: str
     data: dict[str, Any]
 
+    @property
+    def account(self) -> str:
+        """The user of the account that it is about; "" for none."""
+        return str(self.data.get("accountaor", "")).removeprefix("sip:").partition("@")[0]
+
 
 @define
 class Baresip:
-    """A running user agent. `events` are those since its start; `wait_event` waits for the next of a kind."""
+    """A running user agent. `events` are those since its start; `wait_event` waits for the next of a kind.
+
+    A panel's calls to its handsets are not its own: nobody who waits for those of the panel is told of them.
+    """
 
     user: str
     folder: Path
@@ -107,14 +116,18 @@ class Baresip:
             return str(reply.get("data", ""))
         raise ProcessFailed(f"baresip of {self.user} did not answer {name} within {within_s:g} s")
 
-    async def wait_event(self, kind: str, *, within_s: float = 10) -> Event:
-        """The next event of that kind after the one that was last waited for. Raises ProcessFailed."""
+    async def wait_event(self, kind: str, *, handset: str = "", within_s: float = 10) -> Event:
+        """The next event of that kind after the one that was last waited for, of a call of its own, or of one to the
+        handset with that number. Raises ProcessFailed.
+        """
+        whose = handset or self.user
         with trio.move_on_after(within_s):
             while True:
                 for index in range(self._seen, len(self.events)):
-                    if self.events[index].kind == kind:
+                    event = self.events[index]
+                    if event.kind == kind and event.account in ("", whose):
                         self._seen = index + 1
-                        return self.events[index]
+                        return event
                 await self._changed.wait()
         told = ", ".join(event.kind for event in self.events[self._seen :]) or "nothing"
         raise ProcessFailed(f"baresip of {self.user}: no {kind} within {within_s:g} s, but {told}")
@@ -148,26 +161,22 @@ async def open_baresip(
     user: Credentials,
     *,
     tone: float = 440.0,
-    sound: Sequence[float] | None = None,
     register: bool = True,
     digits: Digits = Digits.RFC4733,
-    answers: bool = False,
-    flats: Sequence[str] = (),
+    handsets: Mapping[str, Path] | None = None,
     options: str = "",
 ) -> AsyncIterator[Baresip]:
-    """Run a user agent as `user` that plays `tone` Hz, or `sound` (8 kHz, -1 to 1), until the block is left.
+    """Run a user agent as `user` that plays `tone` Hz, until the block is left.
 
-    `answers`: it answers at once by itself. `flats`: numbers that it is called by as well, as a panel is.
-    `options` are further parameters of its account (";mediaenc=…").
+    `handsets`: numbers that it is called by as well, as a panel is, each with what is played (WAV, 8 kHz): the handset
+    is lifted at once. `options` are further parameters of its account (";mediaenc=…").
     """
     folder = _new_folder(bed.run_dir / "baresip", user.user)
     control = bed.ports.take()
-    if sound is None:
-        write_tone(folder / "sound.wav", tone, seconds=30)
-    else:
-        write_sound(folder / "sound.wav", sound)
+    write_tone(folder / "sound.wav", tone, seconds=30)
     _write_configuration(bed, folder, control)
-    media = f"audio_codecs=pcma;answermode={'auto' if answers else 'manual'};dtmfmode={digits.value}"
+    _write_handsets(folder, handsets or {})
+    media = f"audio_codecs=pcma;answermode=manual;dtmfmode={digits.value}"
     account = (
         f'<sip:{user.user}@{REALM}>;auth_user={user.user};auth_pass={user.password};outbound="sip:{HOST}:'
         f'{bed.kamailio_sip[1]};transport=udp";{media}{options}'
@@ -196,8 +205,6 @@ async def open_baresip(
             await agent.register()
         else:
             await agent._become(0)
-        for flat in flats:
-            await agent.command("uanew", f"<sip:{flat}@{REALM}>;regint=0;{media}")
         yield agent
         nursery.cancel_scope.cancel()
 
@@ -229,5 +236,14 @@ def _write_configuration(bed: Bed, folder: Path, control: int) -> None:
         *(f"module_app {name}.so" for name in APPLICATIONS),
     ]
     (folder / "config").write_text("\n".join(lines) + "\n")
-    for empty in ("accounts", "contacts"):
-        (folder / empty).touch()
+    (folder / "contacts").touch()
+
+
+def _write_handsets(folder: Path, handsets: Mapping[str, Path]) -> None:
+    """An account for each handset, which calls nobody and answers by itself."""
+    media = "regint=0;audio_codecs=pcma;answermode=auto"
+    lines = []
+    for n, (number, path) in enumerate(handsets.items()):
+        (folder / f"handset-{n}.wav").symlink_to(path.absolute())
+        lines.append(f"<sip:{number}@{HANDSETS}>;{media};audio_source=aufile,handset-{n}.wav\n")
+    (folder / "accounts").write_text("".join(lines))

@@ -1,11 +1,12 @@
-"""A real Asterisk, Kamailio, PostgreSQL, SIPp, baresip and espeak-ng in a private folder: fetched, never installed.
+"""Real programs in a private folder: fetched, never installed. Asterisk, Kamailio, PostgreSQL and phones; and Chromium.
 
 An apt with a state of its own, run as whoever calls it, resolves and downloads today's packages of Debian's unstable
 suite (the only one that has Asterisk) from the mirror that this machine already uses; apt checks their signatures;
 `dpkg -x` unpacks them. No root, no chroot, no mount. Programs are then started by the tree's own loader with the
-tree's own libraries (`Tree.command`), whatever the machine has.
+tree's own libraries (`Tree.command`), whatever the machine has. The browser is a tree of its own, which only tests need.
 
-Standard library alone: it runs before there is an environment. `python3 testbed/debs.py` prints the tree's folder last.
+Standard library alone: it runs before there is an environment. `python3 -m testbed.debs` prints the tree's folder last,
+`python3 -m testbed.debs testbed browser` those of both.
 """
 
 from __future__ import annotations
@@ -27,31 +28,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = (
-    "asterisk",
-    "asterisk-modules",
-    "asterisk-core-sounds-en",
-    "kamailio",
-    "kamailio-sqlite-modules",
-    "postgresql",
-    "sip-tester",
-    "baresip-core",
-    "espeak-ng",
-)
-# What PostgreSQL's packages need only as a service of the system: said to be there already, which spares 15 MB.
-LEFT_OUT = ("locales", "postgresql-client-common", "postgresql-common", "ssl-cert")
 SUITES = ("sid", "testing")  # the second when the first can't be resolved today
-LAYOUT = 1  # of the folder: a change makes another tree
+LAYOUT = 1  # of the folders: a change makes other trees
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-PROGRAMS = (
-    "usr/sbin/asterisk",
-    "usr/sbin/kamailio",
-    "usr/bin/sipp",
-    "usr/bin/baresip",
-    "usr/bin/espeak-ng",
-    "usr/lib/postgresql/*/bin/postgres",
-)
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
+LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 
 Say = Callable[[str], None]
 
@@ -63,21 +44,76 @@ class TestbedUnavailable(Exception):
 
 
 @dataclass(frozen=True)
+class PackageSet:
+    """What makes one tree: packages with all that they need."""
+
+    name: str
+    packages: tuple[str, ...]
+    left_out: tuple[str, ...]  # said to be there already: needed by something that we don't use
+    programs: tuple[str, ...]  # must be there at the end
+    # Programs that start themselves again by /proc/self/exe, which would be the loader: these name the tree's loader
+    # in their own file instead, written there by patchelf, and are started by their path (with `Tree.library_path`).
+    own_loader: tuple[str, ...] = ()
+
+    def folder(self, cache: Path) -> Path:
+        """Where its tree is: another folder for other packages, and for files that name the folder they are in."""
+        made_of: tuple[object, ...] = (self.packages, self.left_out, LAYOUT)
+        if self.own_loader:
+            made_of += (self.own_loader, str(cache))
+        return cache / f"{self.name}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}"
+
+
+TESTBED = PackageSet(
+    name="testbed",
+    packages=(
+        "asterisk",
+        "asterisk-modules",
+        "asterisk-core-sounds-en",
+        "kamailio",
+        "kamailio-sqlite-modules",
+        "postgresql",
+        "sip-tester",
+        "baresip-core",
+        "espeak-ng",
+    ),
+    # What PostgreSQL's packages need only as a service of the system, 15 MB.
+    left_out=("locales", "postgresql-client-common", "postgresql-common", "ssl-cert"),
+    programs=(
+        "usr/sbin/asterisk",
+        "usr/sbin/kamailio",
+        "usr/bin/sipp",
+        "usr/bin/baresip",
+        "usr/bin/espeak-ng",
+        "usr/lib/postgresql/*/bin/postgres",
+    ),
+)
+BROWSER = PackageSet(
+    name="browser",
+    packages=("chromium", "fonts-dejavu-core", "fonts-liberation", "patchelf"),
+    # What shows windows on a screen, and draws them by a graphics card: 70 MB to fetch.
+    left_out=("libgl1-mesa-dri", "libgtk-3-0t64", "libllvm22", "x11-utils", "xdg-utils"),
+    programs=("usr/lib/chromium/chromium", "usr/share/fonts/truetype/liberation*/LiberationSans-Regular.ttf"),
+    own_loader=("usr/lib/chromium/chromium", "usr/lib/chromium/chrome_crashpad_handler"),
+)
+PACKAGE_SETS = {each.name: each for each in (TESTBED, BROWSER)}
+
+
+@dataclass(frozen=True)
 class Tree:
     """The unpacked packages."""
 
     root: Path
 
-    def command(self, program: str) -> list[str]:
-        """The start of a command line that runs `program` (a path inside the tree) with the tree's own libraries."""
+    @property
+    def library_path(self) -> str:
+        """The folders of the tree's libraries, as LD_LIBRARY_PATH has them."""
         libraries = self.root / LIBRARIES
         paths = [libraries, libraries / "kamailio", libraries / "pulseaudio", libraries / "baresip"]
-        return [
-            str(self.root / "usr/lib64/ld-linux-x86-64.so.2"),
-            "--library-path",
-            ":".join(map(str, paths)),
-            str(self.root / program),
-        ]
+        return ":".join(map(str, paths))
+
+    def command(self, program: str) -> list[str]:
+        """The start of a command line that runs `program` (a path inside the tree) with the tree's own libraries."""
+        return [str(self.root / LOADER), "--library-path", self.library_path, str(self.root / program)]
 
     def versions(self) -> dict[str, str]:
         """Each unpacked package's version, by name."""
@@ -101,99 +137,97 @@ def cache_folder() -> Path:
     raise TestbedUnavailable("no folder to cache in can be written: set TELEDOM_CACHE to one")
 
 
-def find_tree(cache: Path | None = None) -> Tree | None:
-    """The tree if it is there already, else None."""
-    root = (cache or cache_folder()) / tree_name()
+def find_tree(packages: PackageSet = TESTBED) -> Tree | None:
+    """The tree if it is there already, else None. Raises TestbedUnavailable if no folder can be had at all."""
+    root = packages.folder(cache_folder())
     return Tree(root) if root.is_dir() else None
 
 
-def tree_name() -> str:
-    """The name of the tree's folder: another one for other packages."""
-    return "testbed-" + hashlib.sha256(repr((PACKAGES, LEFT_OUT, LAYOUT)).encode()).hexdigest()[:12]
-
-
-def get_tree(say: Say = print) -> Tree:
+def get_tree(say: Say = print, packages: PackageSet = TESTBED) -> Tree:
     """The tree, made if it isn't there: instant the second time. Raises TestbedUnavailable."""
-    cache = cache_folder()
-    if tree := find_tree(cache):
+    if tree := find_tree(packages):
         return tree
     if platform.machine() != "x86_64" or sys.platform != "linux":
         raise TestbedUnavailable(
-            f"the testbed's packages are for Linux on x86_64, and this is {platform.system()} on {platform.machine()}"
+            f"the packages are for Linux on x86_64, and this is {platform.system()} on {platform.machine()}"
         )
     for tool in ("apt-get", "dpkg"):
         if not shutil.which(tool):
-            raise TestbedUnavailable(f"{tool} is not there: the testbed's packages are Debian's")
+            raise TestbedUnavailable(f"{tool} is not there: the packages are Debian's")
     if not Path(KEYRING).exists():
         raise TestbedUnavailable(f"{KEYRING} is not there: apt-get install debian-archive-keyring")
-    with _lock(cache / "testbed.lock", say):
-        return find_tree(cache) or _make_tree(cache, say)
+    final = packages.folder(cache_folder())
+    with _lock(final.parent / f"{packages.name}.lock", packages, say):
+        return find_tree(packages) or _make_tree(final, packages, say)
 
 
 @contextlib.contextmanager
-def _lock(path: Path, say: Say) -> Iterator[None]:
+def _lock(path: Path, packages: PackageSet, say: Say) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("testbed: another process is fetching it: waiting")
+            say(f"{packages.name}: another process is fetching it: waiting")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _make_tree(cache: Path, say: Say) -> Tree:
-    for left in cache.glob("testbed-*.new"):  # of a run that was killed: the lock is ours
+def _make_tree(final: Path, packages: PackageSet, say: Say) -> Tree:
+    for left in final.parent.glob(f"{packages.name}-*.new"):  # of a run that was killed: the lock is ours
         shutil.rmtree(left, ignore_errors=True)
-    work = cache / f"{tree_name()}.new"
+    work = final.with_name(f"{final.name}.new")
     started = time.monotonic()
     try:
-        archives = _download(work, say)
+        archives = _download(work, packages, say)
         root = work / "root"
         root.mkdir()
-        say(f"testbed: unpacking {len(archives)} packages")
+        say(f"{packages.name}: unpacking {len(archives)} packages")
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             list(pool.map(lambda archive: _unpack(archive, root), archives))
         for folder in ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale"):
             shutil.rmtree(root / folder, ignore_errors=True)
-        missing = [program for program in PROGRAMS if not any(root.glob(program))]
+        missing = [program for program in packages.programs if not any(root.glob(program))]
         if missing:
             raise TestbedUnavailable(f"Debian's packages came without {', '.join(missing)}")
+        for program in packages.own_loader:
+            _run(
+                [*Tree(root).command("usr/bin/patchelf"), "--set-interpreter", final / LOADER, root / program]
+            )
         versions = dict(archive.name.split("_")[:2] for archive in archives)
         (root / "packages.json").write_text(json.dumps(versions, indent=1, sort_keys=True))
-        final = cache / tree_name()
         root.rename(final)
     except OSError as error:
-        raise TestbedUnavailable(f"the testbed's packages could not be kept in {cache}: {error}") from error
+        raise TestbedUnavailable(f"Debian's packages could not be kept in {final.parent}: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    say(f"testbed: {final} made in {time.monotonic() - started:.0f} s")
+    say(f"{packages.name}: {final} made in {time.monotonic() - started:.0f} s")
     return Tree(final)
 
 
-def _download(work: Path, say: Say) -> list[Path]:
+def _download(work: Path, packages: PackageSet, say: Say) -> list[Path]:
     apt = work / "apt"
     for folder in ("lists/partial", "cache/archives/partial", "parts"):
         (apt / folder).mkdir(parents=True)
-    (apt / "status").write_text("".join(map(_as_installed, LEFT_OUT)))
+    (apt / "status").write_text("".join(map(_as_installed, packages.left_out)))
     mirror = _mirror()
     failure = ""
     for suite in SUITES:
         (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n")
-        say(f"testbed: reading Debian {suite}'s package lists")
+        say(f"{packages.name}: reading Debian {suite}'s package lists")
         failure = _apt(apt, "update", "-o", "APT::Update::Error-Mode=any")
         if failure:
             continue
-        say(f"testbed: downloading {', '.join(PACKAGES)} and what they need")
-        failure = _apt(apt, "-y", "-d", "install", *PACKAGES)
+        say(f"{packages.name}: downloading {', '.join(packages.packages)} and what they need")
+        failure = _apt(apt, "-y", "-d", "install", *packages.packages)
         if not failure:
             return sorted((apt / "cache/archives").glob("*.deb"))
-    raise TestbedUnavailable(f"apt-get could not fetch the testbed's packages: {failure}")
+    raise TestbedUnavailable(f"apt-get could not fetch the {packages.name}'s packages: {failure}")
 
 
 def _as_installed(package: str) -> str:
     """What dpkg's list of installed packages would say of `package`."""
     return (
-        f"Package: {package}\nStatus: install ok installed\nVersion: 9999\nArchitecture: all\n"
+        f"Package: {package}\nStatus: install ok installed\nVersion: 99:0\nArchitecture: all\n"
         "Multi-Arch: foreign\n\n"
     )
 
@@ -254,24 +288,43 @@ def _apt(apt: Path, *arguments: str) -> str:
 
 
 def _unpack(archive: Path, root: Path) -> None:
-    done = subprocess.run(["dpkg", "-x", archive, root], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TestbedUnavailable(f"{archive.name} could not be unpacked: {done.stderr.strip()}")
+    _run(["dpkg", "-x", archive, root])
     archive.unlink()  # a third of the space, at the moment when most is used
 
 
+def _run(command: list[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TestbedUnavailable(f"{' '.join(map(str, command))} failed: {done.stderr.strip()}")
+
+
 def main() -> int:
-    """Make the tree and print its folder; 3 when it can't be had here."""
-    parser = argparse.ArgumentParser(prog="testbed/debs.py", description="Fetch the testbed's packages.")
-    parser.add_argument("--quiet", action="store_true", help="print the folder only")
+    """Make the trees and print their folders; 3 when one can't be had here."""
+    parser = argparse.ArgumentParser(prog="testbed/debs.py", description="Fetch packages of Debian.")
+    parser.add_argument(
+        "sets", nargs="*", metavar="SET", help=f"{' or '.join(PACKAGE_SETS)}; testbed if none"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the folders only")
     arguments = parser.parse_args()
-    try:
-        tree = get_tree((lambda line: None) if arguments.quiet else lambda line: print(line, flush=True))
-    except TestbedUnavailable as error:
-        print(f"testbed: {error}", file=sys.stderr)
-        return 3
-    print(tree.root)
-    return 0
+    if unknown := set(arguments.sets) - set(PACKAGE_SETS):
+        parser.error(f"no such set of packages: {', '.join(sorted(unknown))}")
+    code = 0
+    for name in arguments.sets or [TESTBED.name]:
+        try:
+            tree = get_tree(_silent if arguments.quiet else _say, PACKAGE_SETS[name])
+            print(tree.root, flush=True)
+        except TestbedUnavailable as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            code = 3
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 if __name__ == "__main__":

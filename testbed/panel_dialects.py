@@ -9,7 +9,7 @@ import msgspec
 from attrs import frozen
 
 from telephony.panels.interface import LineState
-from testbed import panel_login
+from testbed import panel_keys, panel_login
 from testbed.panel_state import PanelState, Reply, Request
 
 Login = Callable[[PanelState, str, str, str], Reply | None]
@@ -46,7 +46,7 @@ def beward(panel: PanelState, request: Request) -> Reply:
         case "/cgi-bin/sip_cgi", "regstatus":
             return Reply(200, f"AccountReg1={panel.registered:d}\nAccountReg2=0\n".encode())
         case _:
-            return NOT_FOUND
+            return panel_keys.beward(panel, request) or NOT_FOUND
 
 
 def sokol(panel: PanelState, request: Request) -> Reply:
@@ -69,7 +69,7 @@ def sokol(panel: PanelState, request: Request) -> Reply:
         case "GET", ["system", "info"]:
             return _json({"deviceID": "a1b2c3", "model": "ISCom X1", "registerStatus": panel.registered})
         case _:
-            return NOT_FOUND
+            return panel_keys.sokol(panel, request) or NOT_FOUND
 
 
 def qtech(panel: PanelState, request: Request) -> Reply:
@@ -93,7 +93,8 @@ def qtech(panel: PanelState, request: Request) -> Reply:
                 {"SipAccount": {"AccountID": "0", "AccountStatus": "2" if panel.registered else "3"}}
             )
         case _:
-            return _json({"retcode": 1, "message": "unknown target", "data": {}})
+            unknown = _json({"retcode": 1, "message": "unknown target", "data": {}})
+            return panel_keys.qtech(panel, asked) or unknown
 
 
 def hikvision(panel: PanelState, request: Request) -> Reply:
@@ -108,7 +109,7 @@ def hikvision(panel: PanelState, request: Request) -> Reply:
             panel.doors.append(1)
             return _isapi(200, 1, "OK")
         case _:
-            return _isapi(404, 4, "Invalid Operation")
+            return panel_keys.hikvision(panel, request) or _isapi(404, 4, "Invalid Operation")
 
 
 @frozen

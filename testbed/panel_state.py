@@ -64,6 +64,11 @@ class PanelState:
     in_call: bool = False
     registered: bool = True
     doors: list[int] = Factory(list)  # those opened, in order, counted from 1
+    keys: set[str] = Factory(set)  # that it knows, as it writes them
+    people: set[str] = Factory(set)  # whose cards Hikvision's keys are
+    codes: list[str] = Factory(list)  # that open its door
+    two_tables: bool = True  # of Beward's keys: newer models
+    strict: bool = True  # what is there already, or not there, is refused
     fault: Fault | None = None
     delay_s: float = 0.0
     certificate: Certificate | None = None  # of the next connection; None speaks plain HTTP

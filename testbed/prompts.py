@@ -60,6 +60,10 @@ PROMPTS = {
         "Проверка окончена, спасибо. Повесьте трубку.",
         "The test is over, thank you. Please hang up.",
     ),
+    "test-ring": (
+        "Это проверочный вызов вашего домофона. Всё в порядке, спасибо.",
+        "This is a test call of your intercom. All is well, thank you.",
+    ),
     "out-of-order": ("Связь временно недоступна. Попробуйте позже.", "Out of order. Please try again later."),
 }
 RATE = 8000

@@ -1,14 +1,15 @@
 """Visitors of the demo town: panels that are pressed, phones that answer, and what each end heard.
 
 Panels and phones are baresip, with real sound: the panel plays one pitch and every phone another. The first phone to
-answer changes from call to call; one phone sleeps, and is woken by its push.
+answer changes from call to call; one phone sleeps, and is woken by its push. Every panel of the town is on, and behind
+it the handsets of its flats, for quality calls: somebody lifts and talks, but two of them are bad.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -17,16 +18,21 @@ from attrs import define, field
 from crm.records import CallRecord, Entry, EntryKind
 from crm.timeline import entry_line, head_line
 from crm.town import Town, TownAccount, TownFlat, TownPanel
-from testbed.audio import heard
+from testbed.audio import heard, write_sound
 from testbed.baresip import Baresip, open_baresip
 from testbed.bed import Bed, Credentials, Kind
 from testbed.emergency import SosScore
 from testbed.gateway import GatewayPush
 from testbed.processes import ProcessFailed
+from testbed.residents import Handset, sound
 
 PANEL_TONE, FIRST_PHONE_TONE, TONE_STEP = 440.0, 700.0, 150.0  # Hz
 TALK_S = 2.5
 VISITS = 5  # different flats that are visited in turn
+BAD_HANDSETS = {
+    ("500004", "7"): Handset.NOISY,
+    ("500005", "112014"): Handset.DEAD,
+}  # by panel and what it dials
 
 
 @define
@@ -76,6 +82,7 @@ class Visitors:
     """The town at work. `score` counts what became of each call."""
 
     def __init__(self, town: Town, progress: Callable[[str], None]) -> None:
+        self.town = town
         self.visits = visits(town)
         self.score = Score()
         self._progress = progress
@@ -99,21 +106,33 @@ class Visitors:
     # --- panels and phones -----------------------------------------------------------------------------------
 
     async def open_ends(self, bed: Bed, nursery: trio.Nursery) -> None:
-        """Start the panels and phones of all visits; they stay until the nursery is cancelled."""
-        panels = {v.panel.sip_user: v.panel for v in self.visits}
+        """Start all panels, and the phones of all visits; they stay until the nursery is cancelled."""
         accounts = {a.sip_user: a for v in self.visits for a in v.flat.accounts}
+        handsets = {
+            handset: write_sound(bed.run_dir / f"handset-{handset.value.value}.wav", sound(bed.tree, handset))
+            for handset in (Handset.GOOD, *BAD_HANDSETS.values())
+        }
         async with trio.open_nursery() as starting:
-            for panel in panels.values():
-                starting.start_soon(nursery.start, self._panel, bed, panel)
+            for panel in self.town.panels:
+                starting.start_soon(nursery.start, self._panel, bed, panel, handsets)
             for n, account in enumerate(accounts.values()):
                 tone = FIRST_PHONE_TONE + n * TONE_STEP
                 starting.start_soon(nursery.start, self._phone, bed, account, tone)
 
     async def _panel(
-        self, bed: Bed, panel: TownPanel, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        bed: Bed,
+        panel: TownPanel,
+        sounds: Mapping[Handset, Path],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         user = Credentials(panel.sip_user, panel.password, Kind.PANEL)
-        async with open_baresip(bed, user, tone=PANEL_TONE) as agent:
+        handsets = {
+            dialled: sounds[BAD_HANDSETS.get((panel.sip_user, dialled), Handset.GOOD)]
+            for dialled in panel.dials
+        }
+        async with open_baresip(bed, user, tone=PANEL_TONE, handsets=handsets) as agent:
             self._panels[panel.sip_user] = agent
             task_status.started()
             await trio.sleep_forever()

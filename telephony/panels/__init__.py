@@ -1,4 +1,5 @@
-"""Panels over their own HTTP interfaces, one file a vendor: the line of a handset, a call, a door, a registration.
+"""Panels over their own HTTP interfaces, one file a vendor: the line of a handset, a call, a door, a registration,
+keys and codes.
 
 `open_panel` gives the driver of one panel. What all vendors have in common is here: which numbers may be asked for,
 the deadline, and of which panel an error speaks.
@@ -28,8 +29,10 @@ from telephony.panels.interface import (
 )
 from telephony.panels.qtech import Qtech
 from telephony.panels.sokol import Sokol
+from telephony.panels.uids import check_uid
 
 FLAT_DIGITS = 9
+CODE_DIGITS = 8
 
 T = TypeVar("T")
 
@@ -94,6 +97,20 @@ class _Panel:
 
     async def registration(self) -> Registration:
         return await self._ask("asking for its SIP registration", self._driver.registration)
+
+    async def add_key(self, uid: str) -> None:
+        check_uid(uid)
+        await self._ask(f"adding key {uid}", lambda: self._driver.add_key(uid))
+
+    async def remove_key(self, uid: str) -> None:
+        check_uid(uid)
+        await self._ask(f"taking key {uid} away", lambda: self._driver.remove_key(uid))
+
+    async def set_code(self, code: str, old: str) -> None:
+        for each in (code, old):
+            if each and not (each.isascii() and each.isdecimal() and len(each) <= CODE_DIGITS):
+                raise ValueError(f"{self._name}: an access code is a number of 1 to {CODE_DIGITS} digits")
+        await self._ask("setting the access code", lambda: self._driver.set_code(code, old))
 
     async def _ask(self, what: str, work: Callable[[], Awaitable[T]]) -> T:
         doing = f"{self._name}, {what}"

@@ -3,6 +3,10 @@
 A line's level is a number on the panel's own scale. What it means is set in the panel, for each flat:
 `HandsetUpLevel`, from which it takes the handset for lifted, and `DoorOpenLevel`, from which for its button pressed.
 Those two are asked for after the level; without them it stays a number.
+
+Keys stand in one table (`rfid_cgi`), or in newer models in two: one of the panel's own reader, one of an outer reader.
+A key is 7 bytes in hex, with zeros before it; public drivers write them in the order in which the key sends them, which
+was tried on no hardware here. A panel has one access code.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ from telephony.panels.interface import (
     PanelRefused,
     Registration,
 )
+from telephony.panels.uids import UidOrder, padded
 
 INTERCOM = "/cgi-bin/intercom_cgi"
 APARTMENT = "/cgi-bin/apartment_cgi"
 SIP = "/cgi-bin/sip_cgi"
 DOORS = {1: "maindoor", 2: "altdoor"}
+KEYS, OUTER_KEYS, OLD_KEYS = "/cgi-bin/mifare_cgi", "/cgi-bin/extrfid_cgi", "/cgi-bin/rfid_cgi"
 FAILED = "Request failed:"
+UID_ORDER = UidOrder.AS_SENT
 
 
 class Beward:
@@ -36,6 +43,7 @@ class Beward:
 
     def __init__(self, http: PanelHttp) -> None:
         self._http = http
+        self._tables: tuple[str, ...] = ()  # of keys, once the panel has told
 
     async def line_test(self, flat: str) -> LineTest:
         answer = await self._http.ask("GET", INTERCOM, {"action": "linelevel", "Apartment": flat})
@@ -61,6 +69,40 @@ class Beward:
     async def registration(self) -> Registration:
         return account_state(await self._http.ask("GET", SIP, {"action": "regstatus"}))
 
+    async def add_key(self, uid: str) -> None:
+        key = padded(uid, UID_ORDER)
+        for table in await self._key_tables():
+            kind = {} if table == OLD_KEYS else {"Type": "1"}
+            try:
+                done(await self._http.ask("GET", table, {"action": "add", "Key": key, **kind}))
+            except PanelRefused as error:
+                if not await self._knows(table, key):
+                    raise error from None
+
+    async def remove_key(self, uid: str) -> None:
+        key = padded(uid, UID_ORDER)
+        for table in await self._key_tables():
+            try:
+                done(await self._http.ask("GET", table, {"action": "delete", "Key": key}))
+            except PanelRefused as error:
+                if await self._knows(table, key):
+                    raise error from None
+
+    async def set_code(self, code: str, old: str) -> None:
+        values = {"DoorCode": code, "DoorCodeActive": "on"} if code else {"DoorCodeActive": "off"}
+        done(await self._http.ask("GET", INTERCOM, {"action": "set", **values}))
+
+    async def _key_tables(self) -> tuple[str, ...]:
+        if not self._tables:
+            answer = await self._http.ask("GET", OUTER_KEYS)
+            older = answer.status == 404 or "is not defined" in answer.text()
+            self._tables = (OLD_KEYS,) if older else (KEYS, OUTER_KEYS)
+        return self._tables
+
+    async def _knows(self, table: str, key: str) -> bool:
+        """Whether a table has a key: a refusal may only mean that all is as it should be."""
+        return key in listed_keys(await self._http.ask("GET", table, {"action": "list"}))
+
 
 def allowed(answer: Answer) -> Answer:
     """An answer that is no refusal. Raises `PanelBusy`, `PanelRefused`."""
@@ -70,6 +112,18 @@ def allowed(answer: Answer) -> Answer:
             raise PanelBusy("it is in a call: try again later")
         raise PanelRefused("it refuses", status=answer.status, said=answer.said)
     return answer.good()
+
+
+def done(answer: Answer) -> None:
+    """Make sure that it did what it was told. Raises `PanelError`."""
+    if allowed(answer).text().strip() != "OK":
+        raise PanelAnswer("it does not say that it is done", said=answer.said)
+
+
+def listed_keys(answer: Answer) -> frozenset[str]:
+    """The keys in a table, as it writes them: lines of Key1=… or KeyValue1=…. Raises `PanelError`."""
+    values = allowed(answer).parameters()
+    return frozenset(value.upper() for name, value in values.items() if name.startswith("Key"))
 
 
 def line_level(answer: Answer) -> float:

@@ -89,6 +89,21 @@ class PanelDriver(Protocol):
     async def registration(self) -> Registration:
         """Whether its SIP account is registered."""
 
+    async def add_key(self, uid: str) -> None:
+        """Let an RFID key open the main door; `uid` is hex, capitals, in the order in which the key sends it.
+
+        One that it knows already is no error. Raises `ValueError` for no UID, `PanelCannot` for one that is too long.
+        """
+
+    async def remove_key(self, uid: str) -> None:
+        """Forget a key; one that it does not know is no error. Raises as `add_key` does."""
+
+    async def set_code(self, code: str, old: str) -> None:
+        """Let an access code open the main door, instead of `old`; "" for none.
+
+        Raises `ValueError` for no digits, `PanelCannot` for a code of a length that the vendor does not take.
+        """
+
 
 @frozen(kw_only=True)
 class PanelAccess:

@@ -2,6 +2,10 @@
 
 The test of a line wants the number that the flat has on the analog side, not the flat's own: the panel's dial plan has
 it, so that is asked for first. Another flat's line is never tested in its stead.
+
+A key is 7 bytes in hex, with zeros before it; public drivers write them in the order in which the key sends them, with
+the panel's reader set to turn them (ReverseMode), which was tried on no hardware here. Of access codes there may be several,
+each with a name of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +24,14 @@ from telephony.panels.interface import (
     PanelRefused,
     Registration,
 )
+from telephony.panels.uids import UidOrder, padded
 
 REGISTERED = 2.0
 NO_HANDSET = ("", "0")  # what the dial plan has instead of an analog number
 FAULTS = (LineState.SHORT, LineState.OPEN, LineState.OFF_HOOK)  # line_err1, 2, 3
+UID_ORDER = UidOrder.AS_SENT
+ALWAYS = dict.fromkeys(("mon", "tue", "wed", "thur", "fri", "sat", "sun"), 1)
+NAME = "teledom"  # of access codes that are ours
 OPEN_S = 3  # for how long a relay holds the door
 
 
@@ -55,6 +63,31 @@ class Qtech:
     async def registration(self) -> Registration:
         return account_state(await self._call("sip", "get"))
 
+    async def add_key(self, uid: str) -> None:
+        key = padded(uid, UID_ORDER)
+        values = {"name": "", "code": key, "door_num": 1, "door_wiegand_num": 2, "device_name": "", **ALWAYS}
+        try:
+            allowed(await self._call("rfkey", "add", values))
+        except PanelRefused as error:
+            if key not in rows_by_code(await self._call("rfkey", "get")):
+                raise error from None
+
+    async def remove_key(self, uid: str) -> None:
+        key = padded(uid, UID_ORDER)
+        try:
+            allowed(await self._call("rfkey", "del", {"code": key}))
+        except PanelRefused as error:
+            if key in rows_by_code(await self._call("rfkey", "get")):
+                raise error from None
+
+    async def set_code(self, code: str, old: str) -> None:
+        there = rows_by_code(await self._call("privatekey", "get"))
+        if code and code not in there:
+            hours = {"door_num": 1, "time_start": "00:00", "time_end": "23:59", "device_name": NAME}
+            allowed(await self._call("privatekey", "add", {"name": NAME, "code": code, **ALWAYS, **hours}))
+        if old and old != code and old in there:
+            allowed(await self._call("privatekey", "del", {"id": there[old]}))
+
     async def _call(self, target: str, action: str, data: Mapping[str, object] | None = None) -> Answer:
         content = msgspec.json.encode({"target": target, "action": action, "session": "", "data": data or {}})
         return await self._http.ask("POST", "/api", content=content, content_type="application/json")
@@ -72,6 +105,16 @@ def allowed(answer: Answer) -> dict[str, object]:
             return {}
         case _:
             raise PanelAnswer("the data in its answer is no object", said=answer.said)
+
+
+def rows_by_code(answer: Answer) -> dict[str, str]:
+    """The ids of keys or access codes, by the code that each has. Raises `PanelError`."""
+    found: dict[str, str] = {}
+    for entry in allowed(answer).values():
+        match entry:
+            case {"id": str() | int() as id, "code": str() | int() as code}:
+                found[str(code).upper()] = str(id)
+    return found
 
 
 def analog_number(answer: Answer, flat: str) -> str:

@@ -49,12 +49,15 @@ class _Item:
 
 @define
 class PushStats:
-    """Counts since the start; `queued` is now."""
+    """Counts since the start; `queued` is now. `took_ms` is what the last POST took, `failing` why it failed."""
 
     posts: int = 0
     accepted: int = 0
     refused: int = 0
     queued: int = 0
+    failed: int = 0  # POSTs
+    took_ms: float | None = None
+    failing: str = ""
 
 
 class Webhook:
@@ -184,6 +187,7 @@ class Webhook:
                 if batch:
                     outcome = await self._post(batch)
             if isinstance(outcome, Failure):
+                self.stats.failing = outcome.why
                 self._fails(outcome.why, len(batch))
                 for item in batch:
                     self._refuse(item, outcome.why, reached or outcome.reached)
@@ -196,6 +200,7 @@ class Webhook:
                     self._refuse(item, "cut off: pushes were stopped", reached=True)
 
     def _settle(self, batch: Iterable[_Item], outcome: Answer) -> None:
+        self.stats.failing = ""
         if self._failing:
             log.info("the push gateway works again", url=self._shown_url, pushes_lost=self._failing)
             self._failing = 0
@@ -211,6 +216,13 @@ class Webhook:
 
     async def _post(self, batch: Sequence[_Item]) -> Answer | Failure:
         """One POST, within the deadline; what it brings back, whatever happens."""
+        began = trio.current_time()
+        outcome = await self._ask(batch)
+        self.stats.took_ms = round((trio.current_time() - began) * 1000, 1)
+        self.stats.failed += isinstance(outcome, Failure)
+        return outcome
+
+    async def _ask(self, batch: Sequence[_Item]) -> Answer | Failure:
         assert self._client is not None
         self.stats.posts += 1
         content = body((item.id, item.push) for item in batch)

@@ -41,17 +41,21 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def calls_of(folder: Path) -> list[dict[str, object]]:
-    """What `teledom calls` tells of the demo's calls."""
-    done = subprocess.run(
-        [sys.executable, "-m", "teledom", "calls", "--config", "var/demo/config.toml", "--json"],
+def teledom(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a second terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "teledom", *arguments, "--config", "var/demo/config.toml"],
         cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    calls: list[dict[str, object]] = json.loads(done.stdout)
+
+
+def calls_of(folder: Path) -> list[dict[str, object]]:
+    """What `teledom calls` tells of the demo's calls."""
+    calls: list[dict[str, object]] = json.loads(teledom(folder, "calls", "--json").stdout)
     return calls
 
 
@@ -77,20 +81,36 @@ def test_while_it_runs_the_duty_desks_page_is_there_and_112_can_be_tested_by_han
         assert demo.stdout is not None
         page = next(line.split()[-1] for line in demo.stdout if "duty desk's page" in line)
         assert httpx.get(page).status_code == 200
-        line = ["-m", "teledom", "sos", "test", "500001", "--wait", "20", "--config", "var/demo/config.toml"]
-        done = subprocess.run(
-            [sys.executable, *line],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = teledom(tmp_path, "sos", "test", "500001", "--wait", "20")
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=30)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (demo.returncode, errors) == (0, "")
+
+
+@pytest.mark.timeout(100)
+def test_while_it_runs_handsets_are_called_and_the_two_bad_ones_are_found(tmp_path: Path) -> None:
+    # Visitors seldom come, or a visit would now and then end a quality call, which is then made again.
+    with start(tmp_path, "--every", "300") as demo:
+        assert demo.stdout is not None
+        next(line for line in demo.stdout if "  end: talked" in line)
+        flats = ("--flat", "пр. Победы 11, 7", "--flat", "ул. Мира 1, 14")
+        hours = ("--hours", "00:00-23:59", "--days", "mon-sun", "--spacing", "1s")
+        assert teledom(tmp_path, "quality", "campaign", "create", "demo", *flats, *hours).returncode == 0
+        good = teledom(tmp_path, "quality", "test", "ул. Ленина 5, 42", "--timeout", "60")
+        until, report = time.monotonic() + 60, ""
+        while "2 of 2 flats done" not in report and time.monotonic() < until:
+            time.sleep(0.5)
+            report = teledom(tmp_path, "quality", "campaign", "report", "1").stdout
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=30)
+
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert good.stdout.splitlines()[1].startswith("good, confidence ")
+    assert "2 of 2 flats done: 1 dead, 1 noisy" in report
+    assert (demo.returncode, errors) == (0, "")
+    assert processes_of(tmp_path) == []
 
 
 def test_an_interrupt_while_sos_is_pressed_ends_everything(tmp_path: Path) -> None:

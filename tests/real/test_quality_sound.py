@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 import trio
 
@@ -15,47 +14,31 @@ from crm.quality_campaigns import find_flat
 from crm.quality_results import results
 from crm.quality_tasks import add_test
 from crm.store import Store
-from testbed.audio import likeness
+from testbed.audio import likeness, write_sound
 from testbed.baresip import open_baresip
 from testbed.node_process import open_process
-from testbed.prompts import RATE, SOUNDS, speak
+from testbed.prompts import SOUNDS
+from testbed.residents import Handset, sound
 from testbed.sipp import open_phone, wait_for
 from testbed.town_bed import TownBed, open_node
 from tests.real.test_quality import ADDRESS, FLAT, PANEL, Crm
 
-TALK = "Алло, да, слушаю вас, слышно хорошо, говорю несколько слов, раз, два, три, четыре, пять"
 
-
-def resident(place: TownBed, what: str) -> list[float]:
-    """Half a minute of what comes from a handset."""
-    rng = np.random.default_rng(7)
-    line = rng.normal(scale=10 ** (-60 / 20), size=RATE * 30)
-    if what == "line":
-        line *= 3
-        return list(line)
-    voice = speak(place.bed.tree, "ru", TALK) * 0.7
-    said = np.resize(np.concatenate([voice, np.zeros(RATE // 2)]), line.size)
-    if what == "noise":
-        line = rng.normal(scale=10 ** (-22 / 20), size=line.size)
-    return list(said + line)
-
-
-@pytest.mark.parametrize(("what", "verdict"), [("voice", "good"), ("line", "one_way"), ("noise", "noisy")])
+@pytest.mark.parametrize("handset", Handset)
 async def test_the_verdict_is_on_what_comes_from_the_handset(
-    place: TownBed, tmp_path: Path, what: str, verdict: str
+    place: TownBed, tmp_path: Path, handset: Handset
 ) -> None:
+    played_there = write_sound(tmp_path / "handset.wav", sound(place.bed.tree, handset))
     async with (
         open_node(place, tmp_path) as node,
-        open_baresip(
-            place.bed, place.panel(PANEL), sound=resident(place, what), answers=True, flats=[FLAT]
-        ) as panel,
+        open_baresip(place.bed, place.panel(PANEL), handsets={FLAT: played_there}) as panel,
     ):
         crm = Crm(node)
         crm.test()
-        await panel.wait_event("CALL_ESTABLISHED")
+        await panel.wait_event("CALL_ESTABLISHED", handset=FLAT)
         result = await crm.result()
 
-    assert result.verdict == verdict, f"{result.why}: {result.measures}"
+    assert result.verdict == handset.value.value, f"{result.why}: {result.measures}"
     recording = place.bed.recordings / result.recording
     played = recording.with_name(recording.stem + "-out.wav")
     prompt = (SOUNDS / "ru/teledom/quality-hello.alaw").read_bytes()

@@ -36,6 +36,12 @@ PARSERS: list[Callable[[Answer], object]] = [
     lambda answer: qtech.analog_number(answer, "17"),
     hikvision.call_status,
     hikvision.done,
+    beward.listed_keys,
+    beward.done,
+    sokol.listed_keys,
+    sokol.done,
+    qtech.rows_by_code,
+    hikvision.applied,
 ]
 WORDS = [
     "resist", "status", "up", "errors", "resistances", "quiescent", "answer", "registerStatus", "retcode", "data",

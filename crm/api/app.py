@@ -1,0 +1,47 @@
+"""The API under /api/v1: requests of all records, those of sections, and their documentation as OpenAPI."""
+
+from __future__ import annotations
+
+from litestar import Router
+from litestar.middleware import DefineMiddleware
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from crm.api import records
+from crm.api.guard import TokenGuard
+from crm.api.problems import HANDLERS
+from crm.api.sections import REQUESTS
+from crm.sections import all_resources
+
+PATH = "/api/v1"
+REQUESTS_A_SECOND = 200  # from one address
+DESCRIPTION = """Everything that the pages do, for programs. A token (made under Tokens) goes into the Authorization
+header: `Bearer td_…`. Lists come in pages: `next` is the cursor of the next one. Errors are RFC 9457. A request that
+makes something may carry an `Idempotency-Key`: sent again within a day, it is answered as the first time."""
+
+OPENAPI = OpenAPIConfig(
+    title="teledom",
+    version="1",
+    description=DESCRIPTION,
+    path=PATH,
+    render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
+    components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+    security=[{"token": []}],
+    use_handler_docstrings=True,
+)
+
+
+def router() -> Router:
+    """All requests of the API."""
+    found = [each for resource in all_resources().values() for each in records.handlers(resource)]
+    return Router(
+        PATH,
+        route_handlers=[*found, *REQUESTS],
+        middleware=[
+            RateLimitConfig(rate_limit=("second", REQUESTS_A_SECOND)).middleware,
+            DefineMiddleware(TokenGuard, exclude=[rf"^{PATH}/openapi"]),
+        ],
+        exception_handlers=HANDLERS,
+    )

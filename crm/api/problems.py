@@ -1,0 +1,106 @@
+"""Errors of the API: RFC 9457, application/problem+json, for everything that goes wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Meta, Struct
+
+from crm.store import StoreError
+from crm.who import Conflict, Forbidden, Invalid, NotFound, Refused
+
+_log = structlog.get_logger("api")
+MEDIA_TYPE = "application/problem+json"
+_REFUSED = {
+    NotFound: (404, "not-found", "There is no such thing"),
+    Forbidden: (403, "forbidden", "This is not yours to do"),
+    Conflict: (409, "conflict", "It would clash with what is there"),
+    Invalid: (422, "invalid", "What was sent cannot be taken"),
+}
+
+
+class Problem(Struct, kw_only=True, rename={"kind": "type"}):
+    """What went wrong (RFC 9457). `errors` says what is wrong with each field ("" for the whole)."""
+
+    kind: Annotated[str, Meta(description="names the kind of problem", examples=["/problems/invalid"])]
+    title: str
+    status: int
+    detail: str
+    errors: dict[str, str] = {}
+
+
+def problem(
+    status: int,
+    kind: str,
+    title: str,
+    detail: str,
+    errors: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[Problem]:
+    """An answer that says what went wrong."""
+    body = Problem(kind=f"/problems/{kind}", title=title, status=status, detail=detail, errors=errors or {})
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _refused(_: Request[Any, Any, Any], error: Refused) -> Response[Problem]:
+    for kind, (status, name, title) in _REFUSED.items():
+        if isinstance(error, kind):
+            errors = error.errors if isinstance(error, Invalid) else None
+            return problem(status, name, title, str(error), errors)
+    return problem(400, "refused", "This cannot be done", str(error))
+
+
+def _validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
+    errors: dict[str, str] = {}
+    for each in error.extra if isinstance(error.extra, list) else []:
+        if isinstance(each, dict):
+            errors[str(each.get("key", ""))] = str(each.get("message", ""))
+    return problem(400, "malformed", "What was sent cannot be understood", error.detail, errors)
+
+
+def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    headers = {name: str(value) for name, value in (error.headers or {}).items()}
+    return problem(error.status_code, "http", "This cannot be done", error.detail, headers=headers)
+
+
+def _away(request: Request[Any, Any, Any], error: StoreError) -> Response[Problem]:
+    _log.error("a request needs the database", path=request.url.path, why=str(error))
+    detail = "the database cannot be reached: try again in a moment"
+    return problem(503, "away", "The database cannot be reached", detail, headers={"Retry-After": "5"})
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    _log.error("a request failed", path=request.url.path, exc_info=error)
+    return problem(500, "failed", "Something went wrong here", "it stands in the log; nothing has been done")
+
+
+HANDLERS: dict[Any, Any] = {
+    Refused: _refused,
+    ValidationException: _validation,
+    HTTPException: _http,
+    StoreError: _away,
+    Exception: _failed,
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """What may go wrong with a request, for its documentation; 400, 401, 403, 429 and 503 may always."""
+    said = {
+        400: "what was sent cannot be understood",
+        401: "no token, or one that is over",
+        403: "the token has no right to this",
+        404: "there is no such thing, or not for this token",
+        409: "it would clash with what is there",
+        422: "a value cannot be taken",
+        429: "too many requests",
+        503: "the database cannot be reached",
+    }
+    codes = sorted({400, 401, 403, 429, 503, *statuses})
+    return {
+        code: ResponseSpec(Problem, generate_examples=False, description=said[code], media_type=MEDIA_TYPE)
+        for code in codes
+    }

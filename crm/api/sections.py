@@ -1,0 +1,36 @@
+"""Requests of single sections, beside those that all records have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.api import (
+    blocks,
+    calls,
+    companies,
+    devices,
+    emergency,
+    housing,
+    imports,
+    keys,
+    live,
+    people,
+    quality,
+    search,
+)
+
+_MODULES = (
+    live,
+    calls,
+    emergency,
+    quality,
+    housing,
+    people,
+    companies,
+    devices,
+    keys,
+    blocks,
+    imports,
+    search,
+)
+REQUESTS: list[Any] = [request for module in _MODULES for request in module.REQUESTS]

@@ -1,0 +1,113 @@
+"""Whose keys somebody sees and may bind: what a key is bound to, by names, and within whose reach that is.
+
+A key is seen by whoever sees one of the things that it is bound to; one that is bound to nothing, everywhere or to an
+employee, by whoever has the right everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from crm.company_model import Company
+from crm.key_model import KeyBinding, KeyScope
+from crm.model import Entrance, Flat, House, HouseEntrance, table
+from crm.people_model import Resident, ResidentFlat
+from crm.rights import Reach, Right
+from crm.staff_model import Employee
+from crm.who import Forbidden, Invalid, Who
+
+_BINDINGS = table(KeyBinding)
+_NAMES: Mapping[KeyScope, tuple[Any, Any]] = {
+    KeyScope.COMPANY: (Company.id, Company.name),
+    KeyScope.HOUSE: (House.id, House.street + " " + House.number),
+    KeyScope.ENTRANCE: (Entrance.id, Entrance.name),
+    KeyScope.FLAT: (Flat.id, House.street + " " + House.number + ", " + Flat.number),
+    KeyScope.RESIDENT: (Resident.id, Resident.name),
+    KeyScope.EMPLOYEE: (Employee.id, Employee.name),
+}
+
+
+@frozen
+class Binding:
+    """What a key is bound to: `ref_id` is the id of what `scope` names, 0 for everywhere."""
+
+    scope: KeyScope
+    ref_id: int = 0
+
+    @property
+    def text(self) -> str:
+        """ "flat 7", as the history has it."""
+        return self.scope.value if self.scope is KeyScope.EVERYWHERE else f"{self.scope.value} {self.ref_id}"
+
+
+def seen_within(
+    reach: Reach, scope: Any = _BINDINGS.c.scope, ref: Any = _BINDINGS.c.ref_id
+) -> sa.ColumnElement[bool]:
+    """The condition on a binding that what it is bound to is within reach."""
+    if reach.everywhere:
+        return sa.true()
+    houses = sa.select(House.id).where(reach.of_houses())
+    flats = sa.select(Flat.id).where(Flat.house_id.in_(houses))
+    entrances = sa.select(HouseEntrance.entrance_id).where(HouseEntrance.house_id.in_(houses))
+    companies = sa.select(House.company_id).where(reach.of_houses(), House.company_id.is_not(None))
+    residents = sa.select(ResidentFlat.resident_id).where(ResidentFlat.flat_id.in_(flats))
+    return sa.or_(
+        sa.and_(scope == KeyScope.HOUSE, ref.in_(houses)),
+        sa.and_(scope == KeyScope.FLAT, ref.in_(flats)),
+        sa.and_(scope == KeyScope.ENTRANCE, ref.in_(entrances)),
+        sa.and_(scope == KeyScope.COMPANY, ref.in_(companies)),
+        sa.and_(scope == KeyScope.RESIDENT, ref.in_(residents)),
+    )
+
+
+def check_bindings(connection: sa.Connection, who: Who, bindings: Iterable[Binding]) -> None:
+    """Raises Invalid: something that is not there, or not within sight; Forbidden: it is further than `who` may bind."""
+    reach = who.rights.reach(Right.KEYS_EDIT)
+    for each in bindings:
+        if each.scope is KeyScope.EVERYWHERE:
+            who.need_everywhere(Right.KEYS_EDIT)
+            if each.ref_id:
+                raise Invalid(
+                    {"bindings": f"a key that opens everywhere is bound to nothing, not to {each.ref_id}"}
+                )
+            continue
+        id, _ = _NAMES[each.scope]
+        if connection.scalar(sa.select(id).where(id == each.ref_id)) is None:
+            raise Invalid({"bindings": f"there is no {each.scope.value} {each.ref_id}"})
+        if reach.everywhere:
+            continue
+        if each.scope is KeyScope.EMPLOYEE:
+            raise Forbidden(
+                f"{who.name} may not bind keys to employees: this needs the right keys.edit everywhere"
+            )
+        scope = sa.literal(each.scope, _BINDINGS.c.scope.type)
+        near = connection.scalar(sa.select(seen_within(reach, scope, sa.literal(each.ref_id))))
+        if not near:
+            raise Invalid({"bindings": f"there is no {each.scope.value} {each.ref_id}"})
+        if each.scope is KeyScope.COMPANY and _has_houses_beyond(connection, reach, each.ref_id):
+            raise Forbidden(f"company {each.ref_id} has houses where {who.name} may not bind keys")
+
+
+def titles(connection: sa.Connection, bindings: Iterable[Binding]) -> dict[Binding, str]:
+    """What each is called ("ул. Ленина 5, 42"); "" for everywhere, and for what is gone."""
+    wanted = set(bindings)
+    found = dict.fromkeys(wanted, "")
+    for scope, (id, name) in _NAMES.items():
+        ids = sorted(each.ref_id for each in wanted if each.scope is scope)
+        if not ids:
+            continue
+        query = sa.select(id, name).where(id.in_(ids))
+        if scope is KeyScope.FLAT:
+            query = query.join(House, House.id == Flat.house_id)
+        for ref_id, title in connection.execute(query):
+            found[Binding(scope, ref_id)] = title
+    return found
+
+
+def _has_houses_beyond(connection: sa.Connection, reach: Reach, company_id: int) -> bool:
+    beyond = sa.select(House.id).where(House.company_id == company_id, sa.not_(reach.of_houses()))
+    return company_id not in reach.companies and connection.scalar(beyond.limit(1)) is not None

@@ -1,0 +1,44 @@
+"""The sections of the CRM, each as descriptions of its records (crm.resource): all that there is, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from crm.resource import Resource
+from crm.sections import (
+    blocks,
+    calls,
+    companies,
+    devices,
+    emergency,
+    flats,
+    housing,
+    imports,
+    keys,
+    people,
+    quality,
+    staff,
+)
+
+_MODULES = (
+    calls,
+    emergency,
+    quality,
+    housing,
+    flats,
+    people,
+    companies,
+    devices,
+    keys,
+    blocks,
+    imports,
+    staff,
+)
+
+
+@cache
+def all_resources() -> Mapping[str, Resource]:
+    """Every kind of record, by its name in addresses."""
+    return MappingProxyType({each.name: each for module in _MODULES for each in module.RESOURCES})

@@ -1,0 +1,7 @@
+"""Finished calls."""
+
+from __future__ import annotations
+
+from crm.resource import Resource
+
+RESOURCES: tuple[Resource, ...] = ()

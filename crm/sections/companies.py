@@ -1,0 +1,7 @@
+"""Management companies and their access codes."""
+
+from __future__ import annotations
+
+from crm.resource import Resource
+
+RESOURCES: tuple[Resource, ...] = ()

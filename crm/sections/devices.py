@@ -1,0 +1,7 @@
+"""Domophones and relays."""
+
+from __future__ import annotations
+
+from crm.resource import Resource
+
+RESOURCES: tuple[Resource, ...] = ()

@@ -1,0 +1,188 @@
+"""The housing stock: entrances and gates, flats."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from crm.model import DomophoneEntrance, Entrance, EntranceFlat, Flat, HouseEntrance, table
+from crm.resource import Field, Find, Kind, Link, Resource, Values
+from crm.rights import Right
+from crm.sections.housing import PREFIX, SECTION
+from crm.sections.shared import (
+    FLAT_TITLE,
+    FLATS,
+    FLATS_IN_HOUSES,
+    HOUSE_TITLE,
+    reach_by_entrance,
+    reach_of_houses,
+)
+from crm.who import Who
+
+ENTRANCES = table(Entrance)
+
+ENTRANCES_RESOURCE = Resource(
+    name="entrances",
+    entity="entrance",
+    label="Entrances and gates",
+    label_one="Entrance",
+    section=SECTION,
+    icon="arrow-right-end-on-rectangle",
+    model=Entrance,
+    source=ENTRANCES,
+    title=ENTRANCES.c.name + sa.literal(" #") + sa.cast(ENTRANCES.c.id, sa.String),
+    view=Right.HOUSING_VIEW,
+    edit=Right.HOUSING_EDIT,
+    reach=reach_by_entrance(ENTRANCES.c.id),
+    creates=False,  # an entrance without a house is nobody's: it is made from its house
+    fields=(
+        Field(
+            name="name",
+            label="Name",
+            column=ENTRANCES.c.name,
+            optional=False,
+            longest=64,
+            find=Find.BEGINS,
+            hint="as it is shown: п. 2",
+            example="п. 2",
+        ),
+    ),
+    links=(
+        Link(
+            name="houses",
+            label="Houses",
+            table=table(HouseEntrance),
+            mine="entrance_id",
+            other="house_id",
+            to="houses",
+            fields=(PREFIX,),
+        ),
+        Link(
+            name="domophones",
+            label="Panels",
+            table=table(DomophoneEntrance),
+            mine="entrance_id",
+            other="domophone_id",
+            to="domophones",
+        ),
+        Link(
+            name="flats",
+            label="Flats",
+            table=table(EntranceFlat),
+            mine="entrance_id",
+            other="flat_id",
+            to="flats",
+            fields=(
+                Field(
+                    name="panel_number",
+                    label="Number at the panel",
+                    column=table(EntranceFlat).c.panel_number,
+                    longest=20,
+                    hint="where it differs from the flat's",
+                    example="112012",
+                ),
+                Field(
+                    name="line_level",
+                    label="Line level",
+                    kind=Kind.NUMBER,
+                    column=table(EntranceFlat).c.line_level,
+                    low=-1e6,
+                    high=1e6,
+                    example=312.0,
+                ),
+            ),
+        ),
+    ),
+)
+
+
+def _check_flat(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    same = sa.select(FLATS.c.id).where(
+        FLATS.c.house_id == values["house_id"], FLATS.c.number == values["number"], FLATS.c.id != (id or 0)
+    )
+    if connection.scalar(same) is not None:
+        return {"number": "this house has a flat with this number already"}
+    return {}
+
+
+FLATS_RESOURCE = Resource(
+    name="flats",
+    entity="flat",
+    label="Flats",
+    label_one="Flat",
+    section=SECTION,
+    icon="home",
+    model=Flat,
+    source=FLATS_IN_HOUSES,
+    title=FLAT_TITLE,
+    view=Right.HOUSING_VIEW,
+    edit=Right.HOUSING_EDIT,
+    reach=reach_of_houses,
+    check=_check_flat,
+    fields=(
+        Field(
+            name="house_id",
+            label="House",
+            kind=Kind.REFERENCE,
+            refers_to="houses",
+            column=FLATS.c.house_id,
+            shown=HOUSE_TITLE,
+            optional=False,
+            once=True,
+            find=Find.SAME,
+            example=1,
+        ),
+        Field(
+            name="number",
+            label="Number",
+            column=FLATS.c.number,
+            optional=False,
+            longest=20,
+            find=Find.SAME,
+            example="42",
+        ),
+        Field(
+            name="floor", label="Floor", kind=Kind.INTEGER, column=FLATS.c.floor, low=-10, high=200, example=4
+        ),
+        Field(
+            name="contract",
+            label="Contract",
+            column=FLATS.c.contract,
+            default="",
+            longest=64,
+            find=Find.SAME,
+            example="74-001234",
+        ),
+        Field(
+            name="code",
+            label="Code of its own",
+            column=FLATS.c.code,
+            default="",
+            longest=16,
+            pattern=r"(\d{4,16})?",
+            hint="4 to 16 digits, or nothing",
+            listed=False,
+            example="40815",
+        ),
+        Field(
+            name="auto_open_until",
+            label="Door opens by itself until",
+            kind=Kind.TIME,
+            column=FLATS.c.auto_open_until,
+            listed=False,
+            example=1795600000.0,
+        ),
+    ),
+    links=(
+        Link(
+            name="entrances",
+            label="Called from",
+            table=table(EntranceFlat),
+            mine="flat_id",
+            other="entrance_id",
+            to="entrances",
+            fields=ENTRANCES_RESOURCE.link("flats").fields,
+        ),
+    ),
+)
+
+RESOURCES = (ENTRANCES_RESOURCE, FLATS_RESOURCE)

@@ -1,0 +1,7 @@
+"""Imports of files."""
+
+from __future__ import annotations
+
+from crm.resource import Resource
+
+RESOURCES: tuple[Resource, ...] = ()

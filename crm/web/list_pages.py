@@ -1,0 +1,150 @@
+"""The lists that every kind of record has: filtered, sorted, in pages, and as CSV; and what a field suggests.
+
+All of a list's state stands in the address line, so that a link leads to what one sees.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from litestar import Response, get
+from litestar.response import Stream
+
+from crm.resource import Field, Find, Kind, Query, Resource
+from crm.site import Site, site_of
+from crm.web import show
+from crm.web.forms import read_reference, read_time
+from crm.web.page import Asked, render, translate
+from crm.who import Invalid, Refused
+
+_NOT_FILTERS = ("sort", "after", "limit")
+
+
+@get("/{name:str}", sync_to_thread=True)
+def list_page(request: Asked, name: str) -> Response[Any]:
+    site = site_of(request)
+    if name.endswith(".csv"):
+        return _csv(request, site.desk.resource(name.removesuffix(".csv")))
+    resource = site.desk.resource(name)
+    query = query_of(site, resource, request.query_params)
+    errors: Mapping[str, str] = {}
+    try:
+        page = site.desk.list(request.user.who, resource, query)
+    except Invalid as error:
+        errors = error.errors
+        page = site.desk.list(request.user.who, resource, Query())
+    return render(
+        request,
+        "rows.html" if request.headers.get("hx-target") == "list" else "list.html",
+        resource=resource,
+        page=page,
+        errors=errors,
+        columns=[each for each in resource.readable() if each.listed and not _is_title(resource, each)],
+        filterable=[each for each in resource.fields if each.find is not Find.NOT],
+        filters={
+            name: text for name, text in request.query_params.items() if text and name not in _NOT_FILTERS
+        },
+        filter_titles=_filter_titles(site, request, resource, query),
+        sort=query.sort,
+        after=query.after,
+        can_create=may_edit(request, resource) and resource.creates,
+    )
+
+
+def query_of(site: Site, resource: Resource, asked: Mapping[str, str]) -> Query:
+    """A list's query from the address line: references by what was picked, times in the site's zone."""
+    zone = ZoneInfo(site.config.time_zone)
+    filters: dict[str, str] = {}
+    for name, text in asked.items():
+        if name in _NOT_FILTERS or not text:
+            continue
+        bare = name.removesuffix("_from").removesuffix("_to")
+        field = next((each for each in resource.fields if each.name in (name, bare)), None)
+        if field is not None and field.kind is Kind.REFERENCE:
+            try:
+                text = str(read_reference(text))
+            except ValueError:
+                text = "0"
+        elif field is not None and field.kind is Kind.TIME and "-" in text:
+            try:
+                text = str(read_time(text, zone))
+            except ValueError:
+                pass  # the list says what is wrong with it
+        filters[name] = text
+    return Query(filters, asked.get("sort", ""), asked.get("after", ""))
+
+
+@get("/pick/{name:str}", sync_to_thread=True)
+def pick(request: Asked, name: str) -> Response[str]:
+    """Suggestions for a field that refers to a record: the options of its list."""
+    site = site_of(request)
+    typed = request.query_params.get(request.query_params.get("field", ""), "")
+    text = typed.rpartition(" #")[0] if " #" in typed else typed
+    found = site.desk.pick(request.user.who, site.desk.resource(name), text)
+    return render(request, "options.html", found=found)
+
+
+def may_edit(request: Asked, resource: Resource) -> bool:
+    rights = request.user.who.rights
+    if resource.edit is None:
+        return False
+    return rights.may(resource.edit) if resource.reach is not None else rights.may_everywhere(resource.edit)
+
+
+def _csv(request: Asked, resource: Resource) -> Response[Any]:
+    site = site_of(request)
+    who = request.user.who
+    query = query_of(site, resource, request.query_params)
+    site.desk.list(who, resource, Query(query.filters, query.sort, "", 1))  # says now what is wrong with it
+    clock = show.Clock(site.now(), ZoneInfo(site.config.time_zone), request.user.language)
+    fields = resource.readable()
+
+    def lines() -> Iterator[bytes]:
+        yield "\ufeff".encode()  # by which spreadsheets know UTF-8
+        yield _csv_line(
+            ["id", translate(request, resource.label_one), *(translate(request, f.label) for f in fields)]
+        )
+        for row in site.desk.every(who, resource, query):
+            cells = (show.plain(f, row.values.get(f.name), row.shown, clock) for f in fields)
+            yield _csv_line([str(row.id), row.title, *cells])
+
+    headers = {"Content-Disposition": f'attachment; filename="{resource.name}.csv"'}
+    return Stream(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _csv_line(cells: list[str]) -> bytes:
+    buffer = io.StringIO()
+    # A cell that begins so is run as a formula by spreadsheets.
+    safe = [f"'{cell}" if cell[:1] in "=+-@\t\r" and not _is_number(cell) else cell for cell in cells]
+    csv.writer(buffer).writerow(safe)
+    return buffer.getvalue().encode()
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("+-").replace(".", "", 1).isdigit()
+
+
+def _is_title(resource: Resource, field: Field) -> bool:
+    """What the record's name already says needs no column of its own."""
+    return field.column is resource.title
+
+
+def _filter_titles(site: Site, request: Asked, resource: Resource, query: Query) -> dict[str, str]:
+    """What is chosen in filters by a reference, as text."""
+    titles: dict[str, str] = {}
+    for each in resource.fields:
+        text = query.filters.get(each.name, "")
+        if each.kind is Kind.REFERENCE and text.isdigit() and int(text):
+            try:
+                row = site.desk.get(request.user.who, site.desk.resource(each.refers_to), int(text))
+            except Refused:
+                continue
+            titles[each.name] = f"{row.title} #{row.id}"
+    return titles
+
+
+HANDLERS = [list_page, pick]

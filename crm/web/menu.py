@@ -1,0 +1,39 @@
+"""The menu: sections and their pages, each shown to who has its right."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from crm.rights import Right, Rights
+
+
+@frozen
+class Item:
+    """A page in the menu, under the label of its section ("": before all sections)."""
+
+    label: str
+    path: str
+    right: Right
+    icon: str
+    section: str = ""
+
+
+@frozen
+class Section:
+    """Pages that belong together; without a label they stand by themselves."""
+
+    label: str
+    items: tuple[Item, ...]
+
+
+@frozen
+class Menu:
+    sections: tuple[Section, ...]
+
+    def for_rights(self, rights: Rights) -> tuple[Section, ...]:
+        """What somebody with these rights is shown."""
+        shown = (
+            Section(each.label, tuple(item for item in each.items if rights.may(item.right)))
+            for each in self.sections
+        )
+        return tuple(each for each in shown if each.items)

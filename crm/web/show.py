@@ -1,0 +1,91 @@
+"""How values look: times, durations, numbers, a field's value. Filters of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+from babel.dates import format_date
+
+from crm.resource import Field, Kind
+
+
+@frozen
+class Clock:
+    """The moment at which a page is made, in a zone and a language."""
+
+    now: float
+    zone: tzinfo
+    language: str
+
+    def __call__(self, at: float | None, zone: str = "", *, seconds: bool = True) -> str:
+        """A UTC time as people read it: "14:03:22" today, else with the date before."""
+        if at is None:
+            return ""
+        where = ZoneInfo(zone) if zone else self.zone
+        try:
+            moment = datetime.fromtimestamp(at, where)
+            today = datetime.fromtimestamp(self.now, where).date()
+        except (OverflowError, ValueError, OSError):
+            return ""
+        time = moment.strftime("%H:%M:%S" if seconds else "%H:%M")
+        if moment.date() == today:
+            return time
+        day = "d MMM" if moment.year == today.year else "d MMM y"
+        return f"{format_date(moment, day, locale=self.language)} {time}"
+
+    def iso(self, at: float | None) -> str:
+        """For a <time>'s datetime attribute."""
+        return "" if at is None else datetime.fromtimestamp(at, self.zone).isoformat(timespec="seconds")
+
+    def field(self, at: float | None, zone: str = "") -> str:
+        """For an input of type datetime-local."""
+        if at is None:
+            return ""
+        where = ZoneInfo(zone) if zone else self.zone
+        return datetime.fromtimestamp(at, where).strftime("%Y-%m-%dT%H:%M")
+
+
+def duration(seconds: float | None) -> str:
+    """ "6.1 s", "3:05", "1:02:09"."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def number(value: float | None) -> str:
+    """With thin spaces between thousands."""
+    if value is None:
+        return ""
+    text = f"{value:,.10g}" if isinstance(value, float) and not value.is_integer() else f"{int(value):,}"
+    return text.replace(",", "\u2009")
+
+
+def mac(value: str) -> str:
+    """ "18:68:82:31:0c:8a"."""
+    return ":".join(value[n : n + 2] for n in range(0, len(value), 2)) if len(value) == 12 else value
+
+
+def plain(field: Field, value: Any, shown: Mapping[str, str], clock: Clock) -> str:
+    """A field's value as text, for a file."""
+    if value is None:
+        return ""
+    match field.kind:
+        case Kind.TIME:
+            return clock.iso(value)
+        case Kind.REFERENCE:
+            return shown.get(field.name, "") or str(value)
+        case Kind.YES_NO:
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {"duration": duration, "number": number, "mac": mac}

@@ -1,0 +1,56 @@
+"use strict";
+// What every page needs beside htmx: the key "/" for the search, moving through what it found, copying an id, asking
+// before something is done that cannot be taken back, and the menu on a narrow screen.
+
+const byId = (id) => document.getElementById(id);
+const isTyping = (element) => element.matches("input, textarea, select, [contenteditable]");
+
+document.addEventListener("keydown", (event) => {
+  const search = byId("search");
+  if (!search) return;
+  if (event.key === "/" && !isTyping(event.target)) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+    return;
+  }
+  const form = search.form;
+  if (!form.contains(event.target)) return;
+  const hits = [...form.querySelectorAll("#found a")];
+  const at = hits.indexOf(document.activeElement);
+  if (event.key === "Escape") {
+    byId("found").replaceChildren();
+    search.focus();
+  } else if (event.key === "ArrowDown" && hits.length) {
+    event.preventDefault();
+    hits[Math.min(at + 1, hits.length - 1)].focus();
+  } else if (event.key === "ArrowUp" && at >= 0) {
+    event.preventDefault();
+    (at === 0 ? search : hits[at - 1]).focus();
+  } else if (event.key === "Enter" && event.target === search && hits.length) {
+    event.preventDefault();
+    hits[0].click();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const copied = event.target.closest("[data-copy]");
+  if (copied && navigator.clipboard) {
+    navigator.clipboard.writeText(copied.dataset.copy).then(() => {
+      copied.classList.add("copied");
+      setTimeout(() => copied.classList.remove("copied"), 800);
+    });
+  }
+  const menu = event.target.closest("[data-menu]");
+  if (menu) {
+    const open = document.body.classList.toggle("menu-open");
+    menu.setAttribute("aria-expanded", String(open));
+  }
+  const search = byId("search");
+  if (search && !search.form.contains(event.target)) byId("found").replaceChildren();
+});
+
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});

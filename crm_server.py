@@ -1,0 +1,99 @@
+"""What the CRM's process is made of: the pages and the API, and what is done by the clock beside them.
+
+    crm (one for one)
+    └─ http      pages and API
+
+A process of its own: however busy it is, no call waits for it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+
+import structlog
+import trio
+from litestar.concurrency import set_trio_capacity_limiter
+
+import logs
+from config import Config
+from crm.app import make_app
+from crm.passwords import Passwords
+from crm.store import DatabaseAway, Store, StoreError
+from restarts import ChildEvent, Event, TooManyRestarts
+from serving import CannotListen, serve
+from supervisor import ChildSpec, Supervisor
+
+log = structlog.get_logger("crm")
+
+
+class CrmServer:
+    """The parts of the CRM's process. `run` runs them until it is cancelled."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store = Store(config.crm.url, pool=config.web.threads + 4)
+        parts = {"passwords": Passwords()}
+        self.app = make_app(self.store, config.web, secret_key=config.crm.secret_key, parts=parts)
+        self.url = ""
+        self.tree = Supervisor(
+            [ChildSpec("http", self._serve)], name="crm", intensity=1_000_000, on_event=_log_child
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled. Raises TooManyRestarts."""
+        try:
+            await self.tree.run(task_status=task_status)
+        finally:
+            self.store.close()
+
+    async def _serve(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            self.url = await nursery.start(partial(serve, self.app, self.config.web.http, "[web] http"))
+            log.info("the pages are there", url=self.url)
+            task_status.started()
+
+
+def main(config: Config) -> int:
+    """Run the CRM until SIGINT or SIGTERM; the exit code."""
+    logs.set_up(config.log)
+    try:
+        server = CrmServer(config)
+        server.store.check()
+    except DatabaseAway as error:
+        log.warning("the database is away; the CRM starts without it", why=str(error))
+    except (StoreError, ValueError) as error:
+        print(f"teledom: {error}", file=sys.stderr)
+        return 1
+    code = 0
+    set_trio_capacity_limiter(trio.CapacityLimiter(config.web.threads))
+    try:
+        trio.run(_run_until_signal, server, restrict_keyboard_interrupt_to_checkpoints=True)
+    except* TooManyRestarts as group:
+        code = 1
+        log.error("the CRM gives up", why=str(group.exceptions[0]))
+    return code
+
+
+async def _run_until_signal(server: CrmServer) -> None:
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            nursery.start_soon(server.run)
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                break
+
+
+def _log_child(event: ChildEvent) -> None:
+    what = {"supervisor": event.supervisor, "child": event.child}
+    match event.event:
+        case Event.READY | Event.ENDED:
+            log.debug("a part is as it should be", **what, now=event.event.value)
+        case Event.RESTARTING:
+            log.info("a part is started again", **what, in_s=round(event.delay_s, 2))
+        case Event.FAILED if isinstance(event.error, CannotListen):
+            log.error(str(event.error), **what)
+        case _:
+            log.error("a part failed", **what, now=event.event.value, exc_info=event.error)

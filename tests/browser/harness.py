@@ -1,0 +1,35 @@
+"""What tests of pages share: what they vary, what they ask of every page, and pictures for docs/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from testbed.browser import DESK, ENGLISH, PHONE, RUSSIAN, accessibility_faults
+
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs/screenshots"
+
+both_languages = pytest.mark.parametrize("language", [RUSSIAN, ENGLISH])
+both_screens = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "phone"])
+both_colours = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+
+
+def assert_accessible(page: Page) -> None:
+    """axe-core finds nothing serious or critical on the page as it is now."""
+    faults = accessibility_faults(page)
+    assert not faults, "\n".join([f"{page.url} has faults of accessibility:", *faults])
+
+
+def screenshot(page: Page, name: str, *, full: bool = False) -> None:
+    """With TELEDOM_SCREENSHOTS=1 a picture of the page becomes docs/screenshots/NAME.png; `full`: with what is below."""
+    if os.environ.get("TELEDOM_SCREENSHOTS") == "1":
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full, animations="disabled", caret="hide")
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing sticks out at the side: the page is not wider than the screen."""
+    wide, screen = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= screen, f"{page.url} is {wide} px wide on a screen of {screen} px"
