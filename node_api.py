@@ -23,7 +23,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException, NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from live import CALLS, Live, RingRefused
@@ -82,12 +82,14 @@ def router(api: NodeApi) -> Router:
     """The routes, guarded."""
 
     @get("/live.json", media_type="application/json")
-    async def live(calls: Annotated[int, Parameter(ge=0, le=CALLS_MAX)] = CALLS) -> Response[bytes]:
+    async def live(calls: Annotated[int, QueryParameter(ge=0, le=CALLS_MAX)] = CALLS) -> Response[bytes]:
         return _json(api.live.as_json(calls))
 
-    @get("/domophones/{sip_user:str}.json")
-    async def domophone(sip_user: str) -> Response[bytes]:
-        return _json(_encode(api.live.lock_of(sip_user)))
+    @get("/domophones/{file:str}")
+    async def domophone(file: FromPath[str]) -> Response[bytes]:
+        if not file.endswith(".json"):
+            raise HTTPException(status_code=404, detail="/domophones/SIP_USER.json has a panel's lock")
+        return _json(_encode(api.live.lock_of(file.removesuffix(".json"))))
 
     @post("/ring")
     async def ring(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -107,7 +109,7 @@ def router(api: NodeApi) -> Router:
 
     @get("/recordings/{name:path}")
     async def recording(
-        name: str, wanted: Annotated[str, Parameter(header="range")] = ""
+        name: FromPath[str], wanted: Annotated[str, HeaderParameter(name="range")] = ""
     ) -> Response[bytes] | Stream:
         file = await trio.to_thread.run_sync(find_recording, api.recordings, name.removeprefix("/"))
         if file is None:

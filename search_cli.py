@@ -29,7 +29,8 @@ def add_to(
         "reindex",
         parents=[printing],
         help="make the words anew by which things are found",
-        description="Make the words anew by which houses, people, companies and keys are found. Pages are served meanwhile.",
+        description="Make the words anew by which houses, people, companies and keys are found. "
+        "Pages are served meanwhile.",
     )
     parser.set_defaults(do=lambda args: _reindex(args, load))
 

@@ -26,6 +26,7 @@ import all_cli
 import codes_cli
 import config
 import quality_cli
+import search_cli
 import sos_cli
 import staff_cli
 from config import Config, ConfigError
@@ -232,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     crm_tasks = crm.add_subparsers(metavar="TASK")
     staff_cli.add_to(crm_tasks, printing, load=_load)
     codes_cli.add_to(crm_tasks, printing, load=_load)
+    search_cli.add_to(crm_tasks, printing, load=_load)
 
     database = commands.add_parser("db", parents=[common], help="prepare the database")
     tasks = database.add_subparsers(metavar="TASK", required=True)

@@ -37,6 +37,7 @@ PROMPT, TONE = "sound:teledom/test-ring", "tone:record"
 PROMPT_S, TONE_S = 12.0, 1.0
 AT_ONCE = 20  # flats
 LOOK_UP_S = 5.0
+THREADS = 2  # that look flats up: a database that hangs keeps no more
 WAIT_S = 5.0
 WHO_MAX = 200  # characters
 CALLER = "teledom-test"
@@ -78,7 +79,7 @@ class FlatRings:
 
     def __init__(self, world: RingWorld, on_event: Callable[[ChildEvent], None]) -> None:
         self._world = world
-        self._threads = trio.CapacityLimiter(2)  # a database that hangs keeps no more
+        self._threads: trio.CapacityLimiter | None = None
         # All state: the call of each flat that is being rung.
         self._calls: dict[int, str] = {}
         self._rings: KeyedSupervisor[str, RingFlat] = KeyedSupervisor(
@@ -88,6 +89,7 @@ class FlatRings:
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Ring what is asked for until cancelled."""
         self._calls.clear()
+        self._threads = self._threads or trio.CapacityLimiter(THREADS)
         await self._rings.run(task_status=task_status)
 
     def ring(self, flat_id: int, who: str) -> str:
@@ -121,7 +123,7 @@ class FlatRing:
     """One ring. `run` carries it to its end."""
 
     def __init__(
-        self, world: RingWorld, call_id: str, asked: RingFlat, threads: trio.CapacityLimiter
+        self, world: RingWorld, call_id: str, asked: RingFlat, threads: trio.CapacityLimiter | None
     ) -> None:
         self._world = world
         self._asked = asked

@@ -91,7 +91,7 @@ def open_fleet(folder: Path, size: Size, *, tell: bool = True) -> Iterator[Fille
 
 
 def fill(url: str, fleet: CrmFleet, *, tell: bool = False) -> Filled:
-    """Put `fleet` into the empty database at `url`, of which this makes the schema's owner's use only."""
+    """Put `fleet` into the empty database at `url`, as the owner of its tables."""
     began = time.monotonic()
     total = 0
     with psycopg.connect(url, options="-c synchronous_commit=off") as connection:
@@ -142,7 +142,7 @@ def _copy(connection: psycopg.Connection, name: str, table: sa.FromClause, rows:
     if first is None:
         return 0
     columns = {column.name: _text(column, first) for column in table.columns}
-    if table.c.keys() and "id" in columns and "id" not in first:
+    if "id" in columns and "id" not in first:
         del columns["id"]  # the database counts
     enums = [key for key, value in first.items() if isinstance(value, Enum)]
     line = "\t".join(columns.values()) + "\n"

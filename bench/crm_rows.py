@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 
-from bench.fleet_rows import DOMAIN, FIRST_ID, HOUSE_ENTRANCES, Fleet, Row
+from bench.fleet_rows import FIRST_ID, HOUSE_ENTRANCES, Fleet, Row
 from crm import model
 from crm.call_model import Call, Leg
 from crm.company_model import Company
@@ -125,12 +126,9 @@ class CrmFleet(Fleet):
         """The flat (0, 1, …) of account `account` (0, 1, …)."""
         return self._flats_of_accounts[account]
 
-    @property
+    @cached_property
     def _flats_of_accounts(self) -> list[int]:
-        found: list[int] | None = self.__dict__.get("_kept")
-        if found is None:
-            found = self.__dict__["_kept"] = [flat for flat, size in self.homes for _ in range(size)]
-        return found
+        return [flat for flat, size in self.homes for _ in range(size)]
 
     def resident(self, account: int) -> int:
         """The resident of an account, by its number too."""
@@ -306,6 +304,3 @@ class CrmFleet(Fleet):
 def _index(kind: Indexed, n: int, words: list[str]) -> Iterator[Row]:
     for word in words:
         yield {"word": word, "kind": kind.value, "ref_id": FIRST_ID + n}
-
-
-__all__ = ["DOMAIN", "CrmFleet"]

@@ -48,6 +48,10 @@ class BillingRefused(BillingError):
     """It understood, and says no: to this token, this company or this cursor."""
 
 
+class BillingGone(BillingRefused):
+    """It does not know this cursor any more: the feed is to be read from its beginning."""
+
+
 class BillingNonsense(BillingError):
     """What it answers is not what docs/billing.md says."""
 
@@ -223,6 +227,8 @@ def pause_before_next_try(settings: BillingConfig, tries: int) -> float:
 def _read(doing: str, status: int, content: bytes, kind: type[T]) -> T:
     if status in (401, 403):
         raise BillingRefused(f"{doing}: it answers {status}: set {BILLING_TOKEN} to a token that it knows")
+    if status == 410:
+        raise BillingGone(f"{doing}: it answers 410{_detail(content)}")
     if 400 <= status < 500:
         raise BillingRefused(f"{doing}: it answers {status}{_detail(content)}")
     if not 200 <= status < 300:

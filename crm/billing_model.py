@@ -15,6 +15,7 @@ class BillingFeed(Base):
     """A feed ("debts", "contracts"), read up to `cursor`. Whoever reads it on has moved `due_at` on before.
 
     `read_at`: when its end was last reached; `tries` in vain since, and `error`, what went wrong at the last one.
+    `anew_at`: it is being read from its beginning since then, as billing did not know its cursor any more.
     """
 
     __tablename__ = "billing_feeds"
@@ -24,6 +25,7 @@ class BillingFeed(Base):
     read_at: Mapped[float | None]
     tries: Mapped[int] = mapped_column(default=0)
     error: Mapped[str] = mapped_column(default="")
+    anew_at: Mapped[float | None]
 
 
 class Debt(Base):

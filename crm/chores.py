@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 from config import BillingConfig, CodesConfig
-from crm import code_billing, code_runs, debts
+from crm import billing_feeds, code_billing, code_runs
 from crm.billing import Billing, BillingAway, BillingError, pause_before_next_try
 from crm.codes import NoCodesLeft, next_week
 from crm.store import Store, StoreError
@@ -108,10 +108,10 @@ class Chores:
     def _read(self) -> None:
         if not self.billing.url:
             return
-        for feed in debts.Feed:
+        for feed in billing_feeds.Feed:
             key = f"feed {feed.value}"
             try:
-                read = debts.read_feed(self.store, self._open(), self.billing, feed, self.clock)
+                read = billing_feeds.read_feed(self.store, self._open(), self.billing, feed, self.clock)
             except BillingError as error:
                 state = "away" if isinstance(error, BillingAway) else str(error)
                 self._once.say(key, state, f"billing's {feed.value} could not be read", why=str(error))

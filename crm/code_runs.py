@@ -19,6 +19,7 @@ from config import CodesConfig
 from crm.changes import note_change
 from crm.codes import YEAR_S, Week, choose_code, due_week
 from crm.company_model import CodeDelivery, CodeRun, Company, CompanyCode
+from crm.key_panels import BEING_TOLD
 from crm.model import Domophone, DomophoneEntrance, House, HouseEntrance, table
 from crm.rights import Right
 from crm.store import Store
@@ -194,7 +195,9 @@ def _make(
     before = sa.and_(_CODES.c.company_id == company_id, _HOLDS)
     old = connection.scalars(sa.select(_CODES.c.id).where(before)).all()
     if old:
-        superseded = sa.and_(_DELIVERIES.c.code_id.in_(old), _DELIVERIES.c.done_at.is_(None))
+        # What is just being told stays: whoever tells it is to note that the panel has it.
+        untold = sa.and_(_DELIVERIES.c.done_at.is_(None), _DELIVERIES.c.error != BEING_TOLD)
+        superseded = sa.and_(_DELIVERIES.c.code_id.in_(old), untold)
         connection.execute(sa.delete(_DELIVERIES).where(superseded))
         ended = {"ended_at": now, "billing_due_at": None}
         connection.execute(sa.update(_CODES).where(_CODES.c.id.in_(old)).values(ended))

@@ -1,66 +1,36 @@
 """What comes of billing's debts and contracts in the database: blocks of flats, and flats' contracts.
 
-Both come as feeds of changes that are read by a cursor, a page a transaction: what is done and how far it is read are
-committed together, so that a crash loses and repeats nothing. What billing says of a contract that no flat has yet is
-kept, and holds once one does. Functions are synchronous and raise DatabaseAway or SchemaMismatch (crm.store).
-Times are UTC seconds since the epoch.
+What billing says of a contract that no flat has yet is kept, and holds once one does. Functions are synchronous; most
+work in their caller's transaction, the others raise DatabaseAway or SchemaMismatch (crm.store). Times are UTC seconds
+since the epoch.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy.dialects import postgresql, sqlite
 
-from config import BillingConfig
-from crm.billing import (
-    Billing,
-    BillingAway,
-    BillingError,
-    ContractTold,
-    DebtTold,
-    Page,
-    pause_before_next_try,
-)
-from crm.billing_model import BillingFeed, Debt, UnknownContract
+from crm.billing import ContractTold, DebtTold
+from crm.billing_model import Debt, UnknownContract
+from crm.block_model import BlockKindRow
 from crm.changes import note_change
+from crm.key_panels import sync_flats
 from crm.model import BlockKind, Flat, FlatBlock, House, table
 from crm.store import Store
 from crm.who import BILLING
 
 SOURCE = "billing"
-ERROR_MAX = 255
 CHUNK = 500
-HOLD_S = 60.0  # beyond the deadline: then who claimed a feed has died
 
 T = TypeVar("T")
 
-_FEEDS, _DEBTS, _UNKNOWN = table(BillingFeed), table(Debt), table(UnknownContract)
+_DEBTS, _UNKNOWN = table(Debt), table(UnknownContract)
 _FLATS, _HOUSES, _BLOCKS = table(Flat), table(House), table(FlatBlock)
-
-
-class Feed(Enum):
-    """What is read from billing, in this order: a debt of a contract that came just before finds its flat."""
-
-    CONTRACTS = "contracts"
-    DEBTS = "debts"
-
-
-@frozen
-class FeedState:
-    """How a feed stands: read up to `cursor`, to its end at `read_at`; `tries` in vain since, `error` the last one's."""
-
-    name: str
-    cursor: str = ""
-    due_at: float = 0.0
-    read_at: float | None = None
-    tries: int = 0
-    error: str = ""
 
 
 @frozen
@@ -84,87 +54,6 @@ class Unplaced:
     told_at: float
 
 
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
-def read_feed(
-    store: Store, billing: Billing, settings: BillingConfig, feed: Feed, clock: Callable[[], float]
-) -> int | None:
-    """Read a feed to its end, if it is due and nobody else reads it; how many entries, None: it is not due.
-
-    Raises BillingError; what was read until then is done, and the feed is due again after a pause that grows.
-    """
-    if not _claim(store, settings, feed, clock()):
-        return None
-    read = 0
-    try:
-        if feed is Feed.CONTRACTS:
-            place_known(store, clock())
-        more = True
-        while more:
-            cursor = feed_state(store, feed).cursor
-            page: Page[DebtTold] | Page[ContractTold]
-            page = billing.debts(cursor) if feed is Feed.DEBTS else billing.contracts(cursor)
-            if not _take(store, settings, feed, cursor, page, clock()):
-                return read  # another process reads it: this one was too slow
-            read += len(page.entries)
-            more = page.more
-    except BillingError as error:
-        retry_after_s = error.retry_after_s if isinstance(error, BillingAway) else 0.0
-        pause_s = max(pause_before_next_try(settings, feed_state(store, feed).tries + 1), retry_after_s)
-        values = {"tries": _FEEDS.c.tries + 1, "error": str(error).replace("\0", "�")[:ERROR_MAX]}
-        _set(store, feed, due_at=clock() + pause_s, **values)
-        raise
-    now = clock()
-    _set(store, feed, due_at=now + settings.debts_minutes * 60, read_at=now, tries=0, error="")
-    return read
-
-
-def feed_state(store: Store, feed: Feed) -> FeedState:
-    """How a feed stands; one that was never read is due."""
-    with store.reading() as connection:
-        row = connection.execute(sa.select(_FEEDS).where(_FEEDS.c.name == feed.value)).mappings().first()
-    return FeedState(**row) if row is not None else FeedState(feed.value)
-
-
-def _claim(store: Store, settings: BillingConfig, feed: Feed, now: float) -> bool:
-    if feed_state(store, feed).due_at > now:
-        return False
-    with store.transaction() as connection:
-        _insert(connection, _FEEDS, [{"name": feed.value}], update=())
-        due = sa.and_(_FEEDS.c.name == feed.value, _FEEDS.c.due_at <= now)
-        hold = sa.update(_FEEDS).where(due).values(due_at=now + settings.deadline_s + HOLD_S)
-        return connection.execute(hold).rowcount == 1
-
-
-def _set(store: Store, feed: Feed, **values: Any) -> None:
-    with store.transaction() as connection:
-        connection.execute(sa.update(_FEEDS).where(_FEEDS.c.name == feed.value).values(values))
-
-
-def _take(
-    store: Store,
-    settings: BillingConfig,
-    feed: Feed,
-    cursor: str,
-    page: Page[DebtTold] | Page[ContractTold],
-    now: float,
-) -> bool:
-    """Do what a page says, and go on to its cursor; False: another process has gone on meanwhile."""
-    with store.transaction() as connection:
-        here = sa.and_(_FEEDS.c.name == feed.value, _FEEDS.c.cursor == cursor)
-        on = {"cursor": page.next, "due_at": now + settings.deadline_s + HOLD_S}
-        if not connection.execute(sa.update(_FEEDS).where(here).values(on)).rowcount:
-            return False
-        debts = [each for each in page.entries if isinstance(each, DebtTold)]
-        contracts = [each for each in page.entries if isinstance(each, ContractTold)]
-        for part in _chunks(debts):
-            take_debts(connection, part, now)
-        for some in _chunks(contracts):
-            take_contracts(connection, some, now)
-        return True
-
-
 # --- debts ---------------------------------------------------------------------------------------------------------
 
 
@@ -183,14 +72,27 @@ def take_debts(connection: sa.Connection, debts: Sequence[DebtTold], now: float)
     ]
     paid = last.keys() - {each.contract for each in owing}
     connection.execute(sa.delete(_DEBTS).where(_DEBTS.c.contract.in_(sorted(paid))))
-    _insert(connection, _DEBTS, rows, update=("since", "amount", "told_at"))
+    insert(connection, _DEBTS, rows, update=("since", "amount", "told_at"))
     flats = sa.select(_FLATS.c.id).where(_FLATS.c.contract.in_(sorted(last)))
     settle(connection, connection.scalars(flats).all(), now)
 
 
+def forget_debts(store: Store, before: float, now: float) -> None:
+    """Debts that were told before then, and not since, are none any more."""
+    while True:
+        with store.transaction() as connection:
+            old = sa.select(_DEBTS.c.contract).where(_DEBTS.c.told_at < before).limit(CHUNK)
+            contracts = connection.scalars(old).all()
+            connection.execute(sa.delete(_DEBTS).where(_DEBTS.c.contract.in_(contracts)))
+            flats = sa.select(_FLATS.c.id).where(_FLATS.c.contract.in_(contracts))
+            settle(connection, connection.scalars(flats).all(), now)
+        if not contracts:
+            return
+
+
 def settle(connection: sa.Connection, flat_ids: Iterable[int], now: float) -> None:
     """Billing's blocks of these flats are set and taken back as its debts say; for whoever changes flats' contracts."""
-    for ids in _chunks(sorted(set(flat_ids))):
+    for ids in chunks(sorted(set(flat_ids))):
         owes = (
             sa.select(_FLATS.c.id, _DEBTS.c.since, _DEBTS.c.amount)
             .join(_DEBTS, _DEBTS.c.contract == _FLATS.c.contract)
@@ -203,6 +105,9 @@ def settle(connection: sa.Connection, flat_ids: Iterable[int], now: float) -> No
         standing = {row.flat_id: row for row in connection.execute(query)}
         for flat_id in ids:
             _settle_one(connection, flat_id, wanted.get(flat_id), standing.get(flat_id), now)
+        stops_keys = sa.select(BlockKindRow.stops_keys).where(BlockKindRow.code == BlockKind.DEBT.value)
+        if wanted.keys() != standing.keys() and connection.scalar(stops_keys):
+            sync_flats(connection, wanted.keys() ^ standing.keys(), now)
 
 
 def _settle_one(connection: sa.Connection, flat_id: int, reason: str | None, block: Any, now: float) -> None:
@@ -253,9 +158,15 @@ def take_contracts(connection: sa.Connection, contracts: Sequence[ContractTold],
         for each in last.values()
         if each.active
     ]
-    _insert(connection, _UNKNOWN, rows, update=())
+    insert(connection, _UNKNOWN, rows, update=())
     placed = _placeable(connection, last)
     _give(connection, {each.contract: placed.get(each.contract) for each in last.values()}, now)
+
+
+def forget_contracts(store: Store, before: float, _now: float) -> None:
+    """Unknown contracts that were told before then, and not since, are dropped; those that flats have stay theirs."""
+    with store.transaction() as connection:
+        connection.execute(sa.delete(_UNKNOWN).where(_UNKNOWN.c.told_at < before))
 
 
 def place_known(store: Store, now: float) -> int:
@@ -317,7 +228,7 @@ def _give(connection: sa.Connection, flats: Mapping[str, int | None], now: float
 # --- alike ---------------------------------------------------------------------------------------------------------
 
 
-def _insert(
+def insert(
     connection: sa.Connection, into: sa.Table, rows: Sequence[Mapping[str, Any]], *, update: Sequence[str]
 ) -> None:
     """Insert rows; of those that are there already, these columns are set anew."""
@@ -333,5 +244,5 @@ def _insert(
         connection.execute(statement.on_conflict_do_nothing(index_elements=key), rows)
 
 
-def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))

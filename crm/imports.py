@@ -32,26 +32,23 @@ from crm.store import Store, StoreError
 from crm.who import Conflict, Invalid, NotFound, Who
 
 __all__ = [
-    *(
-        "MAX_BYTES",
-        "MAX_ROWS",
-        "Choice",
-        "Column",
-        "Fault",
-        "ImportKind",
-        "ImportState",
-        "ImportView",
-        "KindInfo",
-    ),
-    *(
-        "describe",
-        "get_import",
-        "give_up",
-        "list_imports",
-        "run_import",
-        "start_import",
-        "unfinished_imports",
-    ),
+    "MAX_BYTES",
+    "MAX_ROWS",
+    "Choice",
+    "Column",
+    "Fault",
+    "ImportKind",
+    "ImportState",
+    "ImportView",
+    "KindInfo",
+    "Progress",
+    "describe",
+    "get_import",
+    "give_up",
+    "list_imports",
+    "run_import",
+    "start_import",
+    "unfinished_imports",
 ]
 
 SAMPLES = Path(__file__).resolve().parent.parent / "docs" / "imports"

@@ -1,4 +1,5 @@
-"""Texts that are encrypted at rest: panels' passwords. Sealed with Fernet, by a key that is not in the database.
+"""Texts that are encrypted at rest: panels' passwords, secrets of second factors. Sealed with Fernet, by a key that is
+not in the database.
 
 The key stands in the environment variable TELEDOM_SECRET_KEY. Who loses it has to enter the passwords again.
 """
@@ -19,7 +20,9 @@ class Seal:
 
     def __init__(self, key: str) -> None:
         if not key:
-            raise SealError(f"panels' passwords are sealed, and {SECRET_KEY} is not set: set it to the key")
+            raise SealError(
+                f"passwords and secrets are sealed, and {SECRET_KEY} is not set: set it to the key"
+            )
         try:
             self._fernet = Fernet(key.encode())
         except ValueError:
@@ -39,7 +42,7 @@ class Seal:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise SealError(
-                f"opening a panel's password: it was sealed with another key than {SECRET_KEY}, or is damaged; "
+                f"opening a sealed password or secret: it was sealed with another key than {SECRET_KEY}, or is damaged; "
                 "set the right key, or enter the password again"
             ) from None
 

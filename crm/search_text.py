@@ -18,8 +18,8 @@ TAIL = "~"  # begins the words that are the end of something: a phone number bac
 PHONE_DIGITS = 4  # fewer are no phone number
 _RUSSIAN_PHONE = 11  # digits with the country's 7, or the 8 that is dialled instead
 
-_KEYS_EN = "`qwertyuiop[]asdfghjkl;'zxcvbnm,."
-_KEYS_RU = "ёйцукенгшщзхъфывапролджэячсмитьбю"
+_KEYS_EN = "`qwertyuiop[]asdfghjkl;'zxcvbnm,./?|"
+_KEYS_RU = "ёйцукенгшщзхъфывапролджэячсмитьбю.,/"
 _TO_RU, _TO_EN = str.maketrans(_KEYS_EN, _KEYS_RU), str.maketrans(_KEYS_RU, _KEYS_EN)
 _ALIKE = str.maketrans("abcekmopx", "авсекморх")  # Latin letters in a house's number
 

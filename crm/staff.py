@@ -247,9 +247,7 @@ def clear_away(store: Store, now: float, *, sign_ins_days: float = KEEP_SIGN_INS
     """Delete sessions that are over, answers of requests older than a day, and sign-ins of so many days ago."""
     with store.transaction() as connection:
         sessions.drop_ended(connection, now)
-    with store.transaction() as connection:
         idempotency.drop_old(connection, now)
-    with store.transaction() as connection:
         connection.execute(sa.delete(_SIGN_INS).where(_SIGN_INS.c.at <= now - sign_ins_days * 86_400))
 
 
@@ -305,9 +303,10 @@ def _add(
     all_groups.keep_staff_alone(connection)
     login = login_of(login)
     _need_free(connection, login, 0)
-    row = {"login": login, "name": _trimmed(name), "language": language, "active": True, "created_at": now}
-    secret = {"password_hash": hash, "password_at": now, "totp_secret": "", "totp_on": False, "totp_used": 0}
-    inserted = sa.insert(_EMPLOYEES).values(**row, **secret).returning(_EMPLOYEES.c.id)
+    row = {"login": login, "name": _trimmed(name), "language": language, "created_at": now}
+    inserted = (
+        sa.insert(_EMPLOYEES).values(**row, password_hash=hash, password_at=now).returning(_EMPLOYEES.c.id)
+    )
     id = int(connection.execute(inserted).scalar_one())
     _put_into(connection, who, id, groups)
     after = {**_noted(_read(connection, id)), "password": SECRET}

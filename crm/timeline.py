@@ -182,8 +182,9 @@ def sentence(record: CallRecord, entry: Entry) -> str:
                 return f"found: {data.get('address', '?')}"
             memory = " (from memory: the database is away)" if entry.data.get("stale") else ""
             blocked = f", blocked ({data['blocks']})" if data.get("blocks") else ""
-            ring = f"{_count(data, 'accounts', 'account')}, {_count(data, 'phones', 'phone')}"
-            return f"found: {data.get('address', '?')}, flat {data.get('flat', '?')}{blocked}: {ring}{memory}"
+            ring = f": {_count(data, 'accounts', 'account')}, {_count(data, 'phones', 'phone')}"
+            ring = ring if "accounts" in data else ""  # nobody is rung by a quality call
+            return f"found: {data.get('address', '?')}, flat {data.get('flat', '?')}{blocked}{ring}{memory}"
         case EntryKind.NOT_FOUND:
             return f"not found: {data.get('why', 'no reason given')}"
         case EntryKind.PUSH_SENT:
@@ -232,6 +233,8 @@ def sentence(record: CallRecord, entry: Entry) -> str:
 def _place(record: CallRecord) -> str:
     if record.kind == "test_ring":
         return f"test → {clean(record.address) or '?'}, flat {clean(record.flat) or record.flat_id}"
+    if record.kind == "quality":
+        return f"{clean(record.address) or f'panel {clean(record.panel)}'} → handset of flat {clean(record.flat)}"
     if record.kind != "visitor":
         way = (
             "112 calls back →"

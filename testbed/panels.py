@@ -6,14 +6,14 @@ state is the test's, which may change it while the server runs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 import trio
 
-from testbed.panel_dialects import DIALECTS
+from testbed.panel_dialects import DIALECTS, Dialect
 from testbed.panel_state import Fault, PanelState, Reply, Request, Seen
 
 HUGE_BYTES = 10_000_000
@@ -22,19 +22,22 @@ GARBAGE = b'\xff\x00{"data":\x9f<statusCode>'
 
 
 @asynccontextmanager
-async def open_panel_server(panel: PanelState) -> AsyncIterator[str]:
+async def open_panel_server(
+    panel: PanelState, dialects: Mapping[str, Dialect] = DIALECTS
+) -> AsyncIterator[str]:
     """Serve a panel until the block is left; its URL."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, _Server(panel).serve, listeners)
+        nursery.start_soon(trio.serve_listeners, _Server(panel, dialects[panel.vendor]).serve, listeners)
         yield f"{'https' if panel.certificate else 'http'}://127.0.0.1:{port}"
         nursery.cancel_scope.cancel()
 
 
 class _Server:
-    def __init__(self, panel: PanelState) -> None:
+    def __init__(self, panel: PanelState, dialect: Dialect) -> None:
         self._panel = panel
+        self._dialect = dialect
 
     async def serve(self, stream: trio.SocketStream) -> None:
         self._panel.connections += 1
@@ -72,7 +75,7 @@ class _Server:
         self._panel.seen.append(Seen(method, target, login))
         if self._panel.delay_s:
             await trio.sleep(self._panel.delay_s)
-        dialect = DIALECTS[self._panel.vendor]
+        dialect = self._dialect
         reply = dialect.login(self._panel, method, target, login)
         if reply is None:
             url = urlsplit(target)

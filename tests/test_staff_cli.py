@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import io
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import config
 import staff_cli
 import teledom
 from crm.passwords import Passwords
@@ -121,13 +123,16 @@ def test_without_a_database_nobody_is_asked(
     assert "teledom db upgrade" in said
 
 
+def test_more_than_one_line_of_why_is_never_printed_and_the_password_never(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    piped(monkeypatch, "qwertyuiop\n")
+    assert "qwertyuiop" not in refused(capsys, "anna")
+
+
 def test_how_hashes_are_made_can_be_chosen_by_who_adds_the_command(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    import argparse
-
-    import config
-
     made: list[int] = []
 
     def cheap() -> Passwords:

@@ -10,7 +10,7 @@ from inspect import Signature
 from typing import Annotated, Any
 
 from litestar import Response, delete, get, patch, post, put
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from crm.api import shapes
 from crm.api.guard import Asked
@@ -20,7 +20,7 @@ from crm.resource import Field, Find, Kind, Link, Query, Resource
 from crm.site import site_of
 from crm.who import Invalid
 
-PATH_ID = Annotated[int, Parameter(ge=1, le=2**31 - 1, description="its id")]
+PATH_ID = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="its id")]
 
 
 def handlers(resource: Resource) -> list[Any]:
@@ -58,11 +58,11 @@ def _list(resource: Resource) -> Any:
     about = "fields to sort by: " + ", ".join(sortable) if sortable else "this list has one order"
     arguments = {
         **dict(filters),
-        "sort": Annotated[str | None, Parameter(description=about, max_length=64)],
+        "sort": Annotated[str | None, QueryParameter(description=about, max_length=64)],
         "after": Annotated[
-            str | None, Parameter(description="the `next` of the page before", max_length=2000)
+            str | None, QueryParameter(description="the `next` of the page before", max_length=2000)
         ],
-        "limit": Annotated[int, Parameter(ge=1, le=500, description="rows at most", default=50)],
+        "limit": Annotated[int, QueryParameter(ge=1, le=500, description="rows at most")],
     }
     _sign(list_records, arguments, shapes.page_type(resource), defaults={"limit": 50})
     return get(
@@ -94,7 +94,7 @@ def _create(resource: Resource) -> Any:
 
         return once(request, data, make)
 
-    _sign(create, {"data": shapes.new_type(resource)}, Response[shapes.record_type(resource)])  # type: ignore[misc]
+    _sign(create, {"data": _body(shapes.new_type(resource))}, Response[shapes.record_type(resource)])  # type: ignore[misc]
     return post(f"/{resource.name}", **_about(resource, "create", "make one", 404, 409, 422))(create)
 
 
@@ -104,7 +104,7 @@ def _change(resource: Resource) -> Any:
         site.desk.update(request.user, resource, id, shapes.read_values(resource.fields, data))
         return shapes.as_record(resource, site.desk.get(request.user, resource, id))
 
-    _sign(change, {"id": PATH_ID, "data": shapes.change_type(resource)}, shapes.record_type(resource))
+    _sign(change, {"id": PATH_ID, "data": _body(shapes.change_type(resource))}, shapes.record_type(resource))
     about = _about(resource, "change", "change one", 404, 409, 422)
     return patch(f"/{resource.name}/{{id:int}}", **about)(change)
 
@@ -136,7 +136,7 @@ def _put(resource: Resource, link: Link) -> Any:
         values = shapes.read_values(link.fields, data)
         site_of(request).desk.set_link(request.user, resource, id, link, other_id, values)
 
-    arguments = {"id": PATH_ID, "other_id": PATH_ID, "data": shapes.link_type(resource, link)}
+    arguments = {"id": PATH_ID, "other_id": PATH_ID, "data": _body(shapes.link_type(resource, link))}
     _sign(put_linked, arguments, None)
     about = _about(resource, f"put_{link.name}_of", f"hang something on one: {link.label}", 404, 409, 422)
     path = f"/{resource.name}/{{id:int}}/{link.name}/{{other_id:int}}"
@@ -171,26 +171,32 @@ def _filters(field: Field) -> list[tuple[str, Any]]:
 
         of: Any = datetime if field.kind is Kind.TIME else float
         return [
-            (f"{field.name}_from", Annotated[of | None, Parameter(description=f"{about}: from")]),
-            (f"{field.name}_to", Annotated[of | None, Parameter(description=f"{about}: before")]),
+            (f"{field.name}_from", Annotated[of | None, QueryParameter(description=f"{about}: from")]),
+            (f"{field.name}_to", Annotated[of | None, QueryParameter(description=f"{about}: before")]),
         ]
     match field.kind:
         case Kind.YES_NO:
             of = bool
         case Kind.REFERENCE:
-            of = Annotated[int, Parameter(ge=1, le=2**31 - 1)]
-            return [(field.name, Annotated[int | None, Parameter(ge=1, le=2**31 - 1, description=about)])]
+            of = Annotated[int, QueryParameter(ge=1, le=2**31 - 1)]
+            return [
+                (field.name, Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1, description=about)])
+            ]
         case Kind.INTEGER:
             of = int
         case _:
-            return [(field.name, Annotated[str | None, Parameter(max_length=255, description=about)])]
-    return [(field.name, Annotated[of | None, Parameter(description=about)])]
+            return [(field.name, Annotated[str | None, QueryParameter(max_length=255, description=about)])]
+    return [(field.name, Annotated[of | None, QueryParameter(description=about)])]
 
 
 def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value.timestamp()) if hasattr(value, "timestamp") else str(value)
+
+
+def _body(kind: Any) -> Any:
+    return JSONBody[kind]  # type: ignore[misc]
 
 
 def _sign(

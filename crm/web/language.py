@@ -26,7 +26,7 @@ def translations(language: str) -> NullTranslations:
     files = sorted((LOCALE / language).glob("*.po"))
     if language not in LANGUAGES or not files:
         return NullTranslations()
-    whole = Catalog(locale=language)
+    whole = Catalog(locale=language)  # with the plural forms of its language
     for file in files:
         with file.open("rb") as opened:
             part = read_po(opened, locale=language)

@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from crm.resource import Field, Find, Kind, Query, Resource
@@ -25,7 +26,7 @@ _NOT_FILTERS = ("sort", "after", "limit")
 
 
 @get("/{name:str}", sync_to_thread=True)
-def list_page(request: Asked, name: str) -> Response[Any]:
+def list_page(request: Asked, name: FromPath[str]) -> Response[Any]:
     site = site_of(request)
     if name.endswith(".csv"):
         return _csv(request, site.desk.resource(name.removesuffix(".csv")))
@@ -79,7 +80,7 @@ def query_of(site: Site, resource: Resource, asked: Mapping[str, str]) -> Query:
 
 
 @get("/pick/{name:str}", sync_to_thread=True)
-def pick(request: Asked, name: str) -> Response[str]:
+def pick(request: Asked, name: FromPath[str]) -> Response[str]:
     """Suggestions for a field that refers to a record: the options of its list."""
     site = site_of(request)
     typed = request.query_params.get(request.query_params.get("field", ""), "")
@@ -119,7 +120,10 @@ def _csv(request: Asked, resource: Resource) -> Response[Any]:
 def _csv_line(cells: list[str]) -> bytes:
     buffer = io.StringIO()
     # A cell that begins so is run as a formula by spreadsheets.
-    safe = [f"'{cell}" if cell[:1] in "=+-@\t\r" and not _is_number(cell) else cell for cell in cells]
+    safe = [
+        f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(cell) else cell
+        for cell in cells
+    ]
     csv.writer(buffer).writerow(safe)
     return buffer.getvalue().encode()
 

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from crm.model import table
@@ -33,7 +33,7 @@ _CHANGES = table(Change)
 
 
 @get("/{name:str}/new", sync_to_thread=True)
-def new_page(request: Asked, name: str) -> Response[str]:
+def new_page(request: Asked, name: FromPath[str]) -> Response[str]:
     site = site_of(request)
     resource = site.desk.resource(name)
     request.user.who.need(resource.edit or resource.view)
@@ -42,7 +42,7 @@ def new_page(request: Asked, name: str) -> Response[str]:
 
 
 @post("/{name:str}", sync_to_thread=True, status_code=200)
-def create(request: Asked, name: str, data: Form) -> Response[Any]:
+def create(request: Asked, name: FromPath[str], data: Form) -> Response[Any]:
     site = site_of(request)
     resource = site.desk.resource(name)
     try:
@@ -54,7 +54,7 @@ def create(request: Asked, name: str, data: Form) -> Response[Any]:
 
 
 @get("/{name:str}/{id:int}", sync_to_thread=True)
-def record_page(request: Asked, name: str, id: int) -> Response[str]:
+def record_page(request: Asked, name: FromPath[str], id: FromPath[int]) -> Response[str]:
     site = site_of(request)
     resource = site.desk.resource(name)
     row = site.desk.get(request.user.who, resource, id)
@@ -98,7 +98,7 @@ def show_record(
 
 
 @get("/{name:str}/{id:int}/edit", sync_to_thread=True)
-def edit_page(request: Asked, name: str, id: int) -> Response[str]:
+def edit_page(request: Asked, name: FromPath[str], id: FromPath[int]) -> Response[str]:
     site = site_of(request)
     resource = site.desk.resource(name)
     row = site.desk.get(request.user.who, resource, id)
@@ -107,7 +107,7 @@ def edit_page(request: Asked, name: str, id: int) -> Response[str]:
 
 
 @post("/{name:str}/{id:int}", sync_to_thread=True, status_code=200)
-def update(request: Asked, name: str, id: int, data: Form) -> Response[Any]:
+def update(request: Asked, name: FromPath[str], id: FromPath[int], data: Form) -> Response[Any]:
     site = site_of(request)
     resource = site.desk.resource(name)
     row = site.desk.get(request.user.who, resource, id)
@@ -122,7 +122,7 @@ def update(request: Asked, name: str, id: int, data: Form) -> Response[Any]:
 
 
 @post("/{name:str}/{id:int}/delete", sync_to_thread=True, status_code=200)
-def delete(request: Asked, name: str, id: int) -> Response[Any]:
+def delete(request: Asked, name: FromPath[str], id: FromPath[int]) -> Response[Any]:
     site = site_of(request)
     resource = site.desk.resource(name)
     try:
@@ -134,7 +134,9 @@ def delete(request: Asked, name: str, id: int) -> Response[Any]:
 
 
 @post("/{name:str}/{id:int}/{link:str}", sync_to_thread=True, status_code=200)
-def put_link(request: Asked, name: str, id: int, link: str, data: Form) -> Response[Any]:
+def put_link(
+    request: Asked, name: FromPath[str], id: FromPath[int], link: FromPath[str], data: Form
+) -> Response[Any]:
     site = site_of(request)
     resource = site.desk.resource(name)
     meant = _link(resource, link)
@@ -151,7 +153,9 @@ def put_link(request: Asked, name: str, id: int, link: str, data: Form) -> Respo
 
 
 @post("/{name:str}/{id:int}/{link:str}/{other:int}/remove", sync_to_thread=True, status_code=200)
-def remove_link(request: Asked, name: str, id: int, link: str, other: int) -> Response[Any]:
+def remove_link(
+    request: Asked, name: FromPath[str], id: FromPath[int], link: FromPath[str], other: FromPath[int]
+) -> Response[Any]:
     site = site_of(request)
     resource = site.desk.resource(name)
     site.desk.remove_link(request.user.who, resource, id, _link(resource, link), other)

@@ -75,13 +75,13 @@ def mac(value: str) -> str:
 
 def plain(field: Field, value: Any, shown: Mapping[str, str], clock: Clock) -> str:
     """A field's value as text, for a file."""
+    if field.kind is Kind.REFERENCE:
+        return shown.get(field.name, "") or ("" if value is None else str(value))
     if value is None:
         return ""
     match field.kind:
         case Kind.TIME:
             return clock.iso(value)
-        case Kind.REFERENCE:
-            return shown.get(field.name, "") or str(value)
         case Kind.YES_NO:
             return "yes" if value else "no"
         case _:

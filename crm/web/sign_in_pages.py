@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from crm.passwords import Passwords, TooBusy
@@ -95,7 +95,7 @@ def do_sign_out(request: Anybody) -> Response[Any]:
 
 
 @get("/language/{language:str}", sync_to_thread=False, opt=OPEN)
-def set_language(request: Anybody, language: str) -> Response[Any]:
+def set_language(request: Anybody, language: FromPath[str]) -> Response[Any]:
     """Before anybody is signed in the language is the browser's; this cookie says another."""
     response = Redirect(local(request.query_params.get("next", "/sign-in")), status_code=303)
     if language in LANGUAGES:

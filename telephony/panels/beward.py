@@ -76,7 +76,7 @@ class Beward:
             try:
                 done(await self._http.ask("GET", table, {"action": "add", "Key": key, **kind}))
             except PanelRefused as error:
-                if not await self._knows(table, key):
+                if not error.may_be_so_already or not await self._knows(table, key):
                     raise error from None
 
     async def remove_key(self, uid: str) -> None:
@@ -85,7 +85,7 @@ class Beward:
             try:
                 done(await self._http.ask("GET", table, {"action": "delete", "Key": key}))
             except PanelRefused as error:
-                if await self._knows(table, key):
+                if not error.may_be_so_already or await self._knows(table, key):
                     raise error from None
 
     async def set_code(self, code: str, old: str) -> None:

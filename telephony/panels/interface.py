@@ -167,6 +167,11 @@ class PanelRefused(PanelError):
         super().__init__(why, said=said)
         self.status = status
 
+    @property
+    def may_be_so_already(self) -> bool:
+        """Whether this may only mean that all is as it was asked to be: neither a login refused, nor a server's fault."""
+        return self.status not in (401, 403) and self.status < 500 and not 300 <= self.status < 400
+
 
 class PanelBusy(PanelError):
     """It says that it is in a call: to be asked again later."""

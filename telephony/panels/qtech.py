@@ -4,7 +4,7 @@ The test of a line wants the number that the flat has on the analog side, not th
 it, so that is asked for first. Another flat's line is never tested in its stead.
 
 A key is 7 bytes in hex, with zeros before it; public drivers write them in the order in which the key sends them, with
-the panel's reader set to turn them (ReverseMode), which was tried on no hardware here. Of access codes there may be several,
+the panel's reader set to turn them (ReverseMode), which was tried on no hardware here. There may be several access codes,
 each with a name of its own.
 """
 
@@ -69,7 +69,7 @@ class Qtech:
         try:
             allowed(await self._call("rfkey", "add", values))
         except PanelRefused as error:
-            if key not in rows_by_code(await self._call("rfkey", "get")):
+            if not error.may_be_so_already or key not in rows_by_code(await self._call("rfkey", "get")):
                 raise error from None
 
     async def remove_key(self, uid: str) -> None:
@@ -77,7 +77,7 @@ class Qtech:
         try:
             allowed(await self._call("rfkey", "del", {"code": key}))
         except PanelRefused as error:
-            if key in rows_by_code(await self._call("rfkey", "get")):
+            if not error.may_be_so_already or key in rows_by_code(await self._call("rfkey", "get")):
                 raise error from None
 
     async def set_code(self, code: str, old: str) -> None:

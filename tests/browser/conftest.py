@@ -3,7 +3,8 @@
 A test is an ordinary function, not an async one, and takes `page`, or `pages` for several of one visitor. It fails if the
 pages write an error into the console, raise one, or ask another host than 127.0.0.1. What a test provokes itself it
 allows: `pages.allow("status of 403")`. Language, screen and colours are fixtures, varied by `both_languages`,
-`both_screens` and `both_colours` of harness.py. With CI=true a browser that can't be had is a failure, otherwise a skip.
+`both_screens` and `both_colours` of harness.py. A server outlives its visitors: its fixture has a wider scope than
+theirs, or is an argument before `page`. With CI=true a browser that can't be had is a failure, otherwise a skip.
 """
 
 from __future__ import annotations

@@ -70,4 +70,4 @@ class Employees:
             rows = sa.select(
                 *(of.c[name] for name in ("by", "entity", "entity_id", "action", "before", "after"))
             )
-            return [tuple(row) for row in connection.execute(rows.order_by(of.c.id))]  # type: ignore[misc]
+            return [tuple(row) for row in connection.execute(rows.order_by(of.c.id))]

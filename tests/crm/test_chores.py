@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import attrs
 import pytest
 import sqlalchemy as sa
 import trio
@@ -17,9 +17,9 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from config import BillingConfig, CodesConfig
+from crm.billing_feeds import Feed, feed_state
 from crm.chores import LOOK_S, Chores
 from crm.code_runs import codes_of, codes_that_hold, make_by_hand, runs
-from crm.debts import Feed, feed_state
 from crm.model import Flat, FlatBlock, table
 from crm.store import Store, upgrade
 from crm.who import SYSTEM
@@ -73,7 +73,10 @@ def weeks(store: Store) -> list[str]:
     return [each.week for each in runs(store, SYSTEM)]
 
 
-async def test_codes_are_made_at_five_on_mondays(store: Store, autojump_clock: MockClock) -> None:
+async def test_codes_are_made_at_five_on_mondays(
+    store: Store, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm.chores.LOOK_S", 7 * 3600.0)  # it is the time that wakes it, and not a look
     company = add_company(store, "Альфа")
     async with running(chores_of(store, autojump_clock)):
         await trio.sleep(9 * MINUTE_S)
@@ -94,7 +97,7 @@ async def test_started_again_after_missed_mondays_it_makes_up_for_them_once(
     add_company(store, "Альфа")
     async with running(chores_of(store, autojump_clock)):
         await trio.sleep(1)
-    await trio.sleep(3 * WEEK_S)
+    await trio.sleep(3 * WEEK_S + 2 * 86_400)
     async with running(chores_of(store, autojump_clock)):
         await trio.sleep(3600)
     assert weeks(store) == ["2026-12-14", "2026-11-16"]
@@ -224,8 +227,23 @@ async def test_a_broken_run_of_codes_does_not_keep_debts_from_being_read(
 
 async def test_the_work_is_done_off_trios_thread(store: Store) -> None:
     add_company(store, "Альфа")
-    chores = attrs.evolve(Chores(store, CodesConfig(), NO_BILLING))
+    threads: set[int] = set()
+    done = trio.Event()
+
+    def clock() -> float:
+        threads.add(threading.get_ident())
+        return BEFORE
+
+    chores = Chores(store, CodesConfig(), NO_BILLING, clock=clock)
+    in_thread = chores.thread
+
+    async def noting(work: Callable[[], None]) -> None:
+        await in_thread(work)
+        done.set()
+
+    chores.thread = noting
     async with running(chores):
         with trio.fail_after(10):
-            while not codes_that_hold(store, SYSTEM):
-                await trio.sleep(0.01)
+            await done.wait()
+    assert len(codes_that_hold(store, SYSTEM)) == 1
+    assert threads - {threading.get_ident()}

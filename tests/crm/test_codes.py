@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import CodesConfig
+import config
+from config import CodesConfig, ConfigError
 from crm.codes import NoCodesLeft, choose_code, due_week, is_trivial, next_week
 
 MOSCOW = CodesConfig()
@@ -155,3 +157,26 @@ def test_a_code_that_is_taken_is_not_chosen() -> None:
 def test_no_code_left_says_what_to_do() -> None:
     with pytest.raises(NoCodesLeft, match=r"\[codes\] digits higher"):
         choose_code(5, {str(each) for each in range(10_000, 100_000)})
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            '[codes]\ntime_zone = "Europe/Moskau"',
+            '[codes] time_zone = "Europe/Moskau": a time zone like "Europe/Moscow"',
+        ),
+        ('[codes]\nat = "5:00"', '[codes] at = "5:00": a time of day like "05:00"'),
+        ('[codes]\nat = "24:00"', '[codes] at = "24:00": a time of day like "05:00"'),
+        ("[codes]\ndigits = 4", "[codes] digits = 4: a whole number of digits from 5 to 8"),
+        (
+            "[billing]\nretry_s = 600\nretry_max_s = 60",
+            "[billing] retry_s = 600: at most retry_max_s, which is 60,",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        config.load(tmp_path / "config.toml", {})
+    assert refused.value.lines == [f"{tmp_path}/config.toml:2: {error} is expected"]

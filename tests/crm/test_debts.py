@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm import debts
+from crm import billing_feeds, debts
 from crm.billing import BillingAway, BillingNonsense
-from crm.debts import Feed, feed_state, place_known, read_feed, settle, unknown_contracts, unknown_debts
+from crm.billing_feeds import Feed, feed_state, read_feed
+from crm.block_model import BlockKindRow
+from crm.debts import place_known, settle, unknown_contracts, unknown_debts
+from crm.key_model import Key, KeyBinding, KeyDelivery, KeyScope, Technology
+from crm.key_panels import sync_flats
 from crm.lookup import find
 from crm.model import BlockKind, Flat, FlatBlock, House, table
 from crm.store import Store
@@ -299,8 +303,8 @@ def test_a_feed_that_was_read_is_due_after_its_minutes(store: Store, world: Worl
 
 
 def test_two_processes_read_a_feed_once(store: Store, world: World) -> None:
-    assert debts._claim(store, world.settings, Feed.DEBTS, NOW)
-    assert not debts._claim(store, world.settings, Feed.DEBTS, NOW)
+    assert billing_feeds._claim(store, world.settings, Feed.DEBTS, NOW)
+    assert not billing_feeds._claim(store, world.settings, Feed.DEBTS, NOW)
     assert read(store, world, now=NOW + 1) is None
 
 
@@ -311,7 +315,7 @@ def test_one_that_was_overtaken_writes_nothing(
     world.fake.owes("A-1", "100")
     page = world.client.debts("")
     assert read(store, world) == 1
-    assert not debts._take(store, world.settings, Feed.DEBTS, "", page, NOW + 5)
+    assert not billing_feeds._take(store, world.settings, Feed.DEBTS, "", page, NOW + 5)
     assert len(blocks(store, one)) == 1
 
 
@@ -323,3 +327,68 @@ def test_an_unreadable_page_does_nothing(store: Store, houses: Houses, house: in
         read(store, world)
     assert blocks(store, one) == []
     assert feed_state(store, Feed.DEBTS).cursor == ""
+
+
+def test_a_cursor_that_is_gone_begins_anew_and_drops_what_is_not_told_again(
+    store: Store, houses: Houses, house: int, world: World
+) -> None:
+    one, two, three = (flat(store, houses, house, str(n), f"A-{n}") for n in (1, 2, 3))
+    for n in (1, 2):
+        world.fake.owes(f"A-{n}", "100")
+    read(store, world)
+    world.fake.debts.clear()
+    for n in (2, 3):
+        world.fake.owes(f"A-{n}", "100")
+    world.fake.page = 1
+    world.fake.script.extend([Fault.GONE, Fault.NONE])
+    world.fake.fault = Fault.AWAY
+    with pytest.raises(BillingAway):
+        read(store, world, now=NOW + 900)
+    assert [len(blocks(store, each)) for each in (one, two, three)] == [1, 1, 0]
+    assert [each.until for each in blocks(store, one)] == [None]  # not before all is read
+
+    world.fake.fault = Fault.NONE
+    read(store, world, now=NOW + 9000)
+    assert [[each.until for each in blocks(store, id)] for id in (one, two, three)] == [
+        [NOW + 9000],
+        [None],
+        [None],
+    ]
+    assert feed_state(store, Feed.DEBTS).anew_at is None
+
+
+def test_where_a_debt_stops_keys_the_panels_are_told(
+    store: Store, houses: Houses, house: int, world: World
+) -> None:
+    entrance = houses.entrance("п. 1", house)
+    panel = houses.panel("p1", entrance)
+    id = houses.flat(house, "42", entrance)
+    with store.transaction() as connection:
+        connection.execute(sa.update(FLATS).where(FLATS.c.id == id).values(contract="A-1"))
+        connection.execute(sa.update(BlockKindRow).where(BlockKindRow.code == "debt").values(stops_keys=True))
+        key = connection.execute(
+            sa.insert(Key)
+            .values(uid="A1B2C3D4", created_at=NOW, technology=Technology.MIFARE)
+            .returning(Key.id)
+        ).scalar_one()
+        bound = {"key_id": key, "scope": KeyScope.FLAT, "ref_id": id}
+        connection.execute(sa.insert(KeyBinding).values(bound))
+        sync_flats(connection, [id], NOW)
+    query = sa.select(KeyDelivery.domophone_id, KeyDelivery.wanted)
+
+    def wanted() -> list[Any]:
+        with store.reading() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    try:
+        assert wanted() == [(panel, True)]
+        world.fake.owes("A-1", "100")
+        read(store, world)
+        assert wanted() == [(panel, False)]
+        world.fake.owes("A-1", "0")
+        read(store, world, now=NOW + 900)
+        assert wanted() == [(panel, True)]
+    finally:  # built-in kinds stay for the next test
+        with store.transaction() as connection:
+            mine = sa.update(BlockKindRow).where(BlockKindRow.code == "debt")
+            connection.execute(mine.values(stops_keys=False))

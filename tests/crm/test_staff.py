@@ -61,8 +61,8 @@ def test_a_group_named_administrators_that_has_less_is_left_as_it_is(staff: Empl
         connection.execute(sa.update(table(Group)).values(rights=Right.CALLS_VIEW.value))
     create_admin(staff.store, staff.passwords, "second", "Second", PASSWORD, NOW)
     first, second = find_groups(staff.store, SYSTEM)
-    assert (first.name, first.rights, first.members) == ("Administrators", {Right.CALLS_VIEW}, 1)
-    assert (second.name, second.rights, second.members) == ("Administrators 2", set(Right), 1)
+    assert (first.name, first.rights, first.members) == ("Administrators", frozenset({Right.CALLS_VIEW}), 1)
+    assert (second.name, second.rights, second.members) == ("Administrators 2", frozenset(Right), 1)
 
 
 def test_an_employee_has_the_rights_of_all_his_groups(staff: Employees) -> None:

@@ -182,6 +182,15 @@ def test_a_call_that_begins_is_headed_by_what_is_known() -> None:
     assert head_line(record, zone=UTC) == "14:13:20  call 9f3a12cd  panel 500001 → dialled 42"
 
 
+def test_a_quality_call_is_headed_by_its_handset_and_rings_nobody() -> None:
+    record = CallRecord("9f3a12cd34ef", "node1", "500001", "42", T, kind="quality", flat="42")
+    record.address = "ул. Ленина 5, п. 1"
+    note(record, 0, E.FOUND, address=record.address, flat="42")
+
+    assert head_line(record, zone=UTC).endswith("ул. Ленина 5, п. 1 → handset of flat 42")
+    assert entry_line(record, record.entries[0]).endswith("found: ул. Ленина 5, п. 1, flat 42")
+
+
 def test_rang_and_talked_are_unknown_where_nothing_rang_or_talked() -> None:
     record = CallRecord("id", "node1", "p1", "42", T, ended_at=T + 1, outcome=Outcome.UNKNOWN_FLAT)
 

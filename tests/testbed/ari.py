@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import trio
 from attrs import define, field
-from trio_websocket import open_websocket_url
+from trio_websocket import wrap_client_stream
 
 from testbed.bed import Bed
 
@@ -83,13 +84,17 @@ def _about(kind: str, channel: str) -> Callable[[Event], bool]:
 
 @asynccontextmanager
 async def attach(bed: Bed, applications: str = "TdCall") -> AsyncIterator[Ari]:
-    address = bed.ari_url.replace("http", "ws", 1)
-    login = f"app={applications}&api_key={bed.ari_user}:{bed.ari_password}"
+    where = urlsplit(bed.ari_url)
+    assert where.hostname is not None
+    assert where.port is not None
+    path = f"{where.path}/events?app={applications}&api_key={bed.ari_user}:{bed.ari_password}"
     async with (
         httpx.AsyncClient(base_url=bed.ari_url, auth=(bed.ari_user, bed.ari_password)) as client,
-        open_websocket_url(f"{address}/events?{login}") as socket,
+        # trio-websocket leaves the stream open where the other end closes first, or the handshake is cut short.
+        await trio.open_tcp_stream(where.hostname, where.port) as stream,
         trio.open_nursery() as nursery,
     ):
+        socket = await wrap_client_stream(nursery, stream, where.netloc, path)
         ari = Ari(client)
 
         async def read() -> None:
@@ -98,6 +103,10 @@ async def attach(bed: Bed, applications: str = "TdCall") -> AsyncIterator[Ari]:
                 ari._changed.set()
                 ari._changed = trio.Event()
 
-        nursery.start_soon(read)
-        yield ari
+        async with trio.open_nursery() as reading:
+            reading.start_soon(read)
+            yield ari
+            reading.cancel_scope.cancel()
+        with trio.move_on_after(1):
+            await socket.aclose()  # Asterisk has let the application go when it has said goodbye
         nursery.cancel_scope.cancel()

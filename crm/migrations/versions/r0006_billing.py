@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.Double(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("error", sa.String(length=255), nullable=False),
+        sa.Column("anew_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_billing_feeds")),
     )
     op.create_table(
