@@ -54,7 +54,10 @@ class Alarm(Enum):
 
 def clean(text: str) -> str:
     """The text without what is no character to be read: controls, turns of the writing's direction, half characters."""
-    return "".join(c if c.isprintable() else " " for c in text[:TEXT_MAX]).strip()
+    text = text[:TEXT_MAX]
+    if text.isprintable():  # as nearly all are
+        return text.strip()
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,11 @@
 """What the CRM's process is made of: the pages and the API, and what is done by the clock beside them.
 
     crm (one for one)
-    └─ http      pages and API
+    ├─ nodes        what nodes say, while somebody looks at the board
+    ├─ chores       weekly codes, billing
+    ├─ deliveries   what panels are to learn: codes and keys
+    ├─ clean_up     sessions that are over
+    └─ http         pages and API
 
 A process of its own: however busy it is, no call waits for it.
 """
@@ -10,22 +14,47 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from functools import partial
 
 import structlog
 import trio
+from attrs import frozen
 from litestar.concurrency import set_trio_capacity_limiter
 
 import logs
+from actors.deliveries import Deliveries
+from actors.doors import DoorNotOpened, open_door, open_relay_channel
 from config import Config
 from crm.app import make_app
+from crm.chores import Chores
 from crm.passwords import Passwords
+from crm.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
+from crm.who import Who
+from nodes import NodeError, Nodes
 from restarts import ChildEvent, Event, TooManyRestarts
 from serving import CannotListen, serve
 from supervisor import ChildSpec, Supervisor
 
+CLEAN_UP_S = 3600.0
 log = structlog.get_logger("crm")
+
+
+@frozen
+class Doors:
+    """Opens doors, for the pages."""
+
+    store: Store
+    secret_key: str
+
+    async def open_door(self, domophone_id: int, door: int, who: Who) -> None:
+        """Raises as actors.doors.open_door."""
+        await open_door(self.store, self.secret_key, domophone_id, door, who)
+
+    async def open_channel(self, channel_id: int, who: Who) -> None:
+        """Raises as actors.doors.open_relay_channel."""
+        await open_relay_channel(self.store, self.secret_key, channel_id, who)
 
 
 class CrmServer:
@@ -34,11 +63,37 @@ class CrmServer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.store = Store(config.crm.url, pool=config.web.threads + 4)
-        parts = {"passwords": Passwords()}
-        self.app = make_app(self.store, config.web, secret_key=config.crm.secret_key, parts=parts)
+        key = config.crm.secret_key
+        urls = config.web.nodes or (f"http://{config.node.http}",)
+        self.nodes = Nodes(urls, config.node.token)
+        self.chores = Chores(self.store, config.codes, config.billing)
+        self.deliveries = Deliveries(self.store, key)
+        parts = {
+            "passwords": Passwords(),
+            "nodes": self.nodes,
+            "doors": Doors(self.store, key),
+            "chores": self.chores,
+            "quality": config.quality,
+        }
+        self.app = make_app(
+            self.store,
+            config.web,
+            secret_key=key,
+            parts=parts,
+            failures={NodeError: 503, DoorNotOpened: 502},
+        )
         self.url = ""
         self.tree = Supervisor(
-            [ChildSpec("http", self._serve)], name="crm", intensity=1_000_000, on_event=_log_child
+            [
+                ChildSpec("nodes", self.nodes.run),
+                ChildSpec("chores", self.chores.run),
+                ChildSpec("deliveries", self.deliveries.run),
+                ChildSpec("clean_up", self._clean_up),
+                ChildSpec("http", self._serve),
+            ],
+            name="crm",
+            intensity=1_000_000,
+            on_event=_log_child,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
@@ -47,6 +102,15 @@ class CrmServer:
             await self.tree.run(task_status=task_status)
         finally:
             self.store.close()
+
+    async def _clean_up(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            try:
+                await trio.to_thread.run_sync(clear_away, self.store, time.time(), abandon_on_cancel=True)
+            except StoreError as error:
+                log.warning("old sessions are still there", why=str(error))
+            await trio.sleep(CLEAN_UP_S)
 
     async def _serve(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as nursery:

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -43,6 +44,8 @@ BLOCKS_BACK_S = 86_400.0  # for how far back blocks are looked at after a start
 
 log = get_logger("deliveries")
 
+T = TypeVar("T")
+
 
 class Deliveries:
     """The actor: `run` tells panels what is due. `secret_key` opens their passwords, `at_once` panels are told together.
@@ -65,6 +68,7 @@ class Deliveries:
         self._deadline_s = deadline_s
         self._wall_clock = wall_clock
         self._queue = DbQueue("deliveries to panels", log, 4)
+        self._threads = trio.CapacityLimiter(4)
         # All state, changed on Trio's thread by `run` and its tasks:
         self._busy: set[int] = set()  # panels that are being told
         self._blocks_at: float | None = None  # up to when blocks were looked at
@@ -90,8 +94,8 @@ class Deliveries:
         if room <= 0:
             return
         work = partial(due_panels, self._store, self._wall_clock(), frozenset(self._busy), room)
-        for id in await self._queue.in_thread(work):
-            claim = await self._queue.in_thread(
+        for id in await self._in_thread(work):
+            claim = await self._in_thread(
                 partial(claim_panel, self._store, id, self._wall_clock(), LEASE_S, PORTION)
             )
             if claim is not None:
@@ -120,6 +124,10 @@ class Deliveries:
         left = [item for item in claim.items if item not in tried]
         if left:
             take_back(self._store, claim.domophone_id, left, now)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Ask the database, to the end: whoever is cancelled must not leave a claim that nobody has."""
+        return await trio.to_thread.run_sync(work, limiter=self._threads)
 
     # --- one panel -------------------------------------------------------------------------------------------
 
@@ -169,12 +177,12 @@ class Deliveries:
     async def _look_at_blocks(self) -> None:
         now = self._wall_clock()
         since = now - BLOCKS_BACK_S if self._blocks_at is None else self._blocks_at
-        await self._queue.in_thread(partial(refresh_blocks, self._store, since, now))
+        await self._in_thread(partial(refresh_blocks, self._store, since, now))
         self._blocks_at = now
 
     async def _sweep(self) -> None:
         work = partial(sweep_keys, self._store, self._swept, self._wall_clock())
-        self._swept = await self._queue.in_thread(work)
+        self._swept = await self._in_thread(work)
 
 
 async def _tell_one(panel: PanelDriver, item: Item) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from litestar.static_files import create_static_files_router
 from config import WebConfig
 from crm.api.app import OPENAPI, router
 from crm.desk import Desk
+from crm.sealed import SealError
 from crm.sections import all_resources
 from crm.site import Site
 from crm.store import Store, StoreError
@@ -51,9 +53,18 @@ _TITLES = {404: "There is no such page", 403: "This is not yours to do", 409: "T
 
 
 def make_app(
-    store: Store, config: WebConfig, *, secret_key: str = "", parts: Mapping[str, Any] | None = None
+    store: Store,
+    config: WebConfig,
+    *,
+    secret_key: str = "",
+    parts: Mapping[str, Any] | None = None,
+    failures: Mapping[type[Exception], int] | None = None,
 ) -> Litestar:
-    """The application over `store`. `parts` are what pages reach beyond it: see crm.site.Site."""
+    """The application over `store`. `parts` are what pages reach beyond it: see crm.site.Site.
+
+    `failures` are errors of those parts whose text is for people, each with HTTP's status for it.
+    """
+    said = failures or {}
     site = Site(Desk(store, all_resources(), secret_key), config, parts or {})
     pages = Router(
         "/",
@@ -70,14 +81,16 @@ def make_app(
             NotSignedIn: _to_sign_in,
             Refused: _refused,
             StoreError: _away,
+            SealError: _sealed,
             HTTPException: _http,
             Exception: _failed,
+            **{kind: partial(_part_failed, status) for kind, status in said.items()},
         },
     )
     return Litestar(
         [
             pages,
-            router(),
+            router(said),
             _healthz,
             _htmx,
             create_static_files_router(
@@ -144,6 +157,14 @@ def _away(request: Request[Any, Any, Any], error: StoreError) -> Response[Any]:
         title="The database cannot be reached",
         why="Calls go on without it. Try again in a moment.",
     )
+
+
+def _sealed(request: Request[Any, Any, Any], error: SealError) -> Response[Any]:
+    return render(request, "problem.html", status=503, title="This cannot be done now", why=str(error))
+
+
+def _part_failed(status: int, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    return render(request, "problem.html", status=status, title="This cannot be done now", why=str(error))
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

@@ -17,12 +17,13 @@ from crm.rights import Reach
 from crm.search_hits import Found, Hit, Sure
 from crm.search_index import Indexed
 from crm.search_model import SearchWord
-from crm.search_text import TAIL, Address, number_of, phones_of, street_name, street_words, words_of
+from crm.search_text import TAIL, Address, is_kind, number_of, phones_of, street_name, street_words, words_of
 
 LAST = "\uffff"  # sorts behind every character that is written, in all orders that databases have
 SHORTEST = 2  # letters of a word that is looked for
 HOUSES = 20  # so many houses at most are asked for a flat
 CANDIDATES = 60  # rows of which the best are taken
+MOST_HOUSES = 3000  # whose streets are told: more have words in common only where it is a city's name
 
 _WORDS = table(SearchWord)
 
@@ -31,7 +32,14 @@ def begins(
     column: sa.ColumnElement[str] | sa.orm.InstrumentedAttribute[str], text: str
 ) -> sa.ColumnElement[bool]:
     """That a text begins so: as a range, for the index, and exactly, whatever the database's order is."""
-    return sa.and_(column >= text, column < text + LAST, column.startswith(text, autoescape=True))
+    return sa.and_(in_range(column, text), column.startswith(text, autoescape=True))
+
+
+def in_range(
+    column: sa.ColumnElement[str] | sa.orm.InstrumentedAttribute[str], text: str
+) -> sa.ColumnElement[bool]:
+    """The same of a column whose order is that of its bytes: the range alone is exact, and the planner knows its size."""
+    return sa.and_(column >= text, column < text + LAST)
 
 
 def words_match(kind: Indexed, words: Sequence[str]) -> sa.ColumnElement[bool] | None:
@@ -41,12 +49,15 @@ def words_match(kind: Indexed, words: Sequence[str]) -> sa.ColumnElement[bool] |
         able = [word for word in words if len(word) >= 4 and len(words) == 1]
     if not able:
         return None
-    first = max(able, key=len)
+    named = [word for word in able if kind is not Indexed.HOUSE or not is_kind(word)]
+    if not named:
+        return None
+    first = max(named, key=len)
     others = list(words)
     others.remove(first)
     return sa.and_(
         _WORDS.c.kind == kind.value,
-        begins(_WORDS.c.word, first),
+        in_range(_WORDS.c.word, first),
         *(_WORDS.c.word.contains(" " + word, autoescape=True) for word in others),
     )
 
@@ -57,19 +68,19 @@ def find_houses(connection: sa.Connection, reach: Reach, asked: Address, limit: 
     if matching is None:
         return []
     number = asked.number
-    exactly = House.number.in_([number, number.upper()]) if number else sa.false()
     statement = (
         sa.select(House.id, House.street, House.number, City.name)
         .select_from(sa.join(_WORDS, table(House), _WORDS.c.ref_id == House.id).join(table(City)))
         .where(matching, reach.of_houses())
-        .order_by(
-            sa.case((exactly, 0), else_=1),
-            sa.case(((_WORDS.c.word + " ").contains(f" {number} ", autoescape=True), 0), else_=1),
-            sa.func.length(House.number),
-            _WORDS.c.word,
-        )
         .limit(limit)
     )
+    if number:
+        exactly = House.number.in_([number, number.upper()])
+        named = (_WORDS.c.word + " ").contains(f" {number} ", autoescape=True)
+        statement = statement.order_by(
+            sa.case((exactly, 0), (named, 1), else_=2), sa.func.length(House.number)
+        )
+    statement = statement.order_by(_WORDS.c.word)  # by itself it ends the look at the first rows
     return [
         Hit(
             Found.HOUSE,
@@ -98,11 +109,12 @@ def find_streets(connection: sa.Connection, reach: Reach, asked: Address, limit:
     matching = words_match(Indexed.HOUSE, asked.words)
     if matching is None or asked.flat:
         return []
+    some = sa.select(_WORDS.c.ref_id).where(matching).limit(MOST_HOUSES).subquery()
     count = sa.func.count(sa.distinct(House.id))
     statement = (
         sa.select(House.street_id, House.street, City.name, count)
-        .select_from(sa.join(_WORDS, table(House), _WORDS.c.ref_id == House.id).join(table(City)))
-        .where(matching, House.street_id.is_not(None), reach.of_houses())
+        .select_from(sa.join(some, table(House), some.c.ref_id == House.id).join(table(City)))
+        .where(House.street_id.is_not(None), reach.of_houses())
         .group_by(House.street_id, House.street, City.name)
         .order_by(count.desc())
         .limit(CANDIDATES)
@@ -212,7 +224,7 @@ def find_phones(connection: sa.Connection, reach: Reach, text: str, limit: int) 
     if backwards:
         statement = sa.select(_WORDS.c.ref_id).where(
             _WORDS.c.kind == Indexed.RESIDENT.value,
-            begins(_WORDS.c.word, TAIL + backwards),
+            in_range(_WORDS.c.word, TAIL + backwards),
             resident_within(_WORDS.c.ref_id, reach),
         )
         ids += connection.scalars(statement.limit(limit + 1)).all()

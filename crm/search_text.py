@@ -117,6 +117,11 @@ def street_name(street: str) -> list[str]:
     return [word for word in street_words(street) if word not in _WRITTEN_OUT]
 
 
+def is_kind(word: str) -> bool:
+    """Whether a typed word is a street's kind or its beginning ("ул", "просп"): by itself it names no street."""
+    return any(kind.startswith(word) for kind in _WRITTEN_OUT)
+
+
 def house_words(street: str, number: str, city: str) -> list[str]:
     """The rows of the index by which a house is found."""
     return _turns([*street_words(street), *number_of(number).split(), *words_of(city)])

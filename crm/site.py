@@ -1,11 +1,16 @@
-"""What pages and the API work with: the desk, the settings, and what the server reaches beyond the database."""
+"""What pages and the API work with: the desk, the settings, and what the server reaches beyond the database.
+
+What is reached beyond it (`Parts`) is asynchronous; handlers are plain functions in worker threads, and call it through
+`wait_for`. Whoever makes the server gives the parts; one that is None is not there, and the page says so.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
+import trio
 from attrs import field, frozen
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -13,11 +18,19 @@ from litestar.connection import ASGIConnection
 from config import WebConfig
 from crm.desk import Desk
 from crm.store import Store
+from crm.who import Refused
+
+T = TypeVar("T")
 
 
 @frozen
 class Site:
-    """The server's parts. `parts`, by name: "passwords", "nodes", "doors", … as those that use them say."""
+    """The server's parts. `parts`, by name:
+
+    "passwords" (crm.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`, `recording`),
+    "doors" (crm_server.Doors: `open_door`, `open_channel`), "chores" (crm.chores.Chores: `wake`), "quality" (the
+    configuration's [quality], for the folder of recordings).
+    """
 
     desk: Desk
     config: WebConfig
@@ -33,6 +46,19 @@ def site_of(request: Request[Any, Any, Any]) -> Site:
     """The site that a request came to."""
     site: Site = request.app.state.site
     return site
+
+
+def part(site: Site, name: str, what: str) -> Any:
+    """A part that a page needs. Raises Refused: this server was started without it."""
+    found = site.parts.get(name)
+    if found is None:
+        raise Refused(f"{what} is not there: this server was started without it")
+    return found
+
+
+def wait_for(work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Run an asynchronous function of a part from a handler's worker thread."""
+    return trio.from_thread.run(work, *arguments)
 
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any], config: WebConfig) -> str:

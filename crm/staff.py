@@ -170,11 +170,10 @@ def change_employee(
         after = sorted(set(groups))
         if tuple(after) != before.groups:
             _put_into(connection, who, id, after)
-        name = _trimmed(name)
         connection.execute(
             sa.update(_EMPLOYEES)
             .where(_EMPLOYEES.c.id == id)
-            .values(login=login, name=name, language=language)
+            .values(login=login, name=_trimmed(name), language=language)
         )
         if had_one:
             all_groups.need_administrator(connection)
@@ -348,5 +347,4 @@ def _trimmed(name: str) -> str:
 
 
 def _noted(employee: Employee) -> dict[str, object]:
-    names = ("login", "name", "language", "active")
-    return {**{name: getattr(employee, name) for name in names}, "groups": list(employee.groups)}
+    return {name: getattr(employee, name) for name in ("login", "name", "language", "active", "groups")}

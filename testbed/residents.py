@@ -1,6 +1,6 @@
-"""What comes from a handset while a quality call listens: sound for a panel of baresip to play.
+"""What comes from a handset in a quality call: sound for a panel of baresip to play from the answer on.
 
-Who lifts the handset talks all the time, so that no prompt needs to be waited for; a verdict is known of each.
+Whoever lifts it listens to both prompts, and says something after each; the verdict is known.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from telephony.recording import Verdict
 from testbed.debs import Tree
-from testbed.prompts import RATE, speak
+from testbed.prompts import RATE, SOUNDS, speak
 
-TALK = "Алло, да, слушаю вас, слышно хорошо, говорю несколько слов, раз, два, три, четыре, пять"
+VOICE, TALK = (
+    "ru+f2",
+    "Алло, да, слушаю вас, слышно хорошо",
+)  # not the voice of the prompts: it is no echo of them
 SECONDS = 40  # longer than a quality call
+LISTENED_S = 4.0  # after the first prompt, at most
 
 
 class Handset(Enum):
@@ -33,9 +37,18 @@ NOISE_DBFS = {Handset.GOOD: -60.0, Handset.NOISY: -22.0, Handset.ONE_WAY: -50.0,
 
 def sound(tree: Tree, handset: Handset) -> NDArray[Any]:
     """Forty seconds of what comes from it, at 8 kHz, between -1 and 1; the same every time."""
-    line = np.random.default_rng(7).normal(scale=10 ** (NOISE_DBFS[handset] / 20), size=RATE * SECONDS)
+    line: NDArray[Any] = np.random.default_rng(7).normal(
+        scale=10 ** (NOISE_DBFS[handset] / 20), size=RATE * SECONDS
+    )
     if handset in (Handset.ONE_WAY, Handset.DEAD):
         return line
-    voice = np.concatenate([speak(tree, "ru", TALK) * 0.7, np.zeros(RATE // 2)])
-    said: NDArray[Any] = np.resize(voice, line.size) + line
-    return said
+    said = speak(tree, VOICE, TALK)[: int(2.5 * RATE)] * 0.7
+    first = _prompt_s("quality-hello")
+    for at_s in (first + 0.3, first + LISTENED_S + _prompt_s("quality-again") + 0.3):
+        start = int(at_s * RATE)
+        line[start : start + said.size] += said
+    return line
+
+
+def _prompt_s(name: str) -> float:
+    return (SOUNDS / f"ru/teledom/{name}.alaw").stat().st_size / RATE

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from litestar import Router
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.rate_limit import RateLimitConfig
@@ -11,7 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from crm.api import records
 from crm.api.guard import TokenGuard
-from crm.api.problems import HANDLERS
+from crm.api.problems import HANDLERS, part_failed
 from crm.api.sections import REQUESTS
 from crm.sections import all_resources
 
@@ -33,8 +36,8 @@ OPENAPI = OpenAPIConfig(
 )
 
 
-def router() -> Router:
-    """All requests of the API."""
+def router(failures: Mapping[type[Exception], int]) -> Router:
+    """All requests of the API. `failures`: errors whose text is for people, each with HTTP's status for it."""
     found = [each for resource in all_resources().values() for each in records.handlers(resource)]
     return Router(
         PATH,
@@ -43,5 +46,5 @@ def router() -> Router:
             RateLimitConfig(rate_limit=("second", REQUESTS_A_SECOND)).middleware,
             DefineMiddleware(TokenGuard, exclude=[rf"^{PATH}/openapi"]),
         ],
-        exception_handlers=HANDLERS,
+        exception_handlers={**HANDLERS, **{k: partial(part_failed, v) for k, v in failures.items()}},
     )

@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta, Struct
 
+from crm.sealed import SealError
 from crm.store import StoreError
 from crm.who import Conflict, Forbidden, Invalid, NotFound, Refused
 
@@ -73,6 +74,15 @@ def _away(request: Request[Any, Any, Any], error: StoreError) -> Response[Proble
     return problem(503, "away", "The database cannot be reached", detail, headers={"Retry-After": "5"})
 
 
+def part_failed(status: int, _: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """What the server reaches beyond the database has failed, and said why."""
+    return problem(status, "part-failed", "This cannot be done now", str(error))
+
+
+def _sealed(_: Request[Any, Any, Any], error: SealError) -> Response[Problem]:
+    return problem(503, "sealed", "This cannot be done now", str(error))
+
+
 def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     _log.error("a request failed", path=request.url.path, exc_info=error)
     return problem(500, "failed", "Something went wrong here", "it stands in the log; nothing has been done")
@@ -83,6 +93,7 @@ HANDLERS: dict[Any, Any] = {
     ValidationException: _validation,
     HTTPException: _http,
     StoreError: _away,
+    SealError: _sealed,
     Exception: _failed,
 }
 

@@ -18,7 +18,7 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from config import WebConfig
 from crm.sessions import Origin, SessionLimits, find_session
 from crm.site import Site, address_of
-from crm.staff import get_self, who_is
+from crm.staff import who_is
 from crm.store import Store
 from crm.web.page import SignedIn
 
@@ -62,8 +62,7 @@ def signed_in(site: Site, token: str, address: str, *, quiet: bool = False) -> S
     who = who_is(store, session.employee_id, address)
     if who is None:
         return None
-    employee = get_self(store, session.employee_id)
-    return SignedIn(who, employee.id, employee.login, employee.language, session.id)
+    return SignedIn(who, session.employee_id, session.login, session.language, session.id)
 
 
 def limits_of(config: WebConfig) -> SessionLimits:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import define, frozen
 
 from config import BillingConfig
 from crm.billing import Billing
@@ -25,13 +26,27 @@ class World:
     client: Billing
 
 
+@define
+class SkippingClock:
+    """The machine's clock, on which a pause is over at once."""
+
+    skipped_s: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.skipped_s += seconds
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.skipped_s
+
+
 @contextmanager
-def billing_world(deadline_s: float = 0.5, token: str = "") -> Iterator[World]:
-    """Tries within `deadline_s` are made one after the other, without a pause."""
+def billing_world(deadline_s: float = 10, token: str = "") -> Iterator[World]:
+    """A billing, asked with a clock on which pauses between tries take no time."""
+    clock = SkippingClock()
     fake = FakeBilling(token=token)
     with running_billing(fake) as url:
         settings = BillingConfig(url=url, token=token, deadline_s=deadline_s, retry_s=30, retry_max_s=3600)
-        with Billing(settings, sleep=lambda _: None) as client:
+        with Billing(settings, sleep=clock.sleep, clock=clock) as client:
             yield World(fake, settings, client)
 
 

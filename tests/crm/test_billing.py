@@ -163,12 +163,14 @@ def test_a_pause_may_be_a_date(world: World, patient: Billing, clock: Clock) -> 
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.DROPS])
-def test_an_answer_that_does_not_come_ends_with_the_deadline(world: World, fault: Fault) -> None:
-    world.fake.fault = fault
-    begun = time.monotonic()
-    with pytest.raises(BillingAway):
-        world.client.debts("")
-    assert time.monotonic() - begun < 3  # 0.5 s, and a slow machine
+def test_an_answer_that_does_not_come_ends_with_the_deadline(fault: Fault) -> None:
+    with billing_world(deadline_s=0.5) as world:
+        world.fake.fault = fault
+        world.fake.drop_s = 1.0
+        begun = time.monotonic()
+        with pytest.raises(BillingAway):
+            world.client.debts("")
+        assert time.monotonic() - begun < 5  # 0.5 s, and a slow machine
 
 
 def test_an_answer_that_comes_slowly_but_in_time_is_read() -> None:

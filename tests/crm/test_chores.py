@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with billing_world(deadline_s=0.5) as world:
+    with billing_world() as world:
         yield world
 
 
@@ -110,7 +110,7 @@ async def test_billing_that_is_away_is_asked_with_growing_pauses_and_then_told(
         add_company(store, f"УК {n}")
     chores = chores_of(store, autojump_clock, world.settings)
     world.fake.fault = Fault.UNAVAILABLE
-    world.fake.retry_after = "1"  # longer than the deadline: one request a question
+    world.fake.retry_after = "11"  # longer than the deadline: one request a question
     async with running(chores):
         await trio.sleep(4 * 3600)
         assert world.fake.companies == {}

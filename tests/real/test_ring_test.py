@@ -1,4 +1,4 @@
-"""A flat's phones rung for a test, without a panel: who hears what, and that the call's page says why a phone is silent."""
+"""A flat's phones rung for a test, without a panel: who hears what, and that its record says why a phone is silent."""
 
 from __future__ import annotations
 

@@ -54,3 +54,9 @@ document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();
 });
+
+// On a narrow screen filters stand behind their summary until they are asked for.
+document.addEventListener("DOMContentLoaded", () => {
+  if (!window.matchMedia("(max-width: 800px)").matches) return;
+  for (const box of document.querySelectorAll("details.filter-box")) box.open = false;
+});
