@@ -149,7 +149,6 @@ class Nodes:
         listener = Listener(self._listeners.discard)
         if not self._listeners:
             self._unasked = set(self._urls)
-            self._news = trio.Event()
             self._listening.set()
             self._listening = trio.Event()
         elif not self._unasked:

@@ -41,7 +41,7 @@ def _reindex(args: argparse.Namespace, load: Callable[[argparse.Namespace], Conf
     from crm.store import Store, StoreError
 
     def tell(kind: Indexed, done: int) -> None:
-        if done % TOLD == 0 and not args.json:
+        if done and done % TOLD == 0 and not args.json:
             print(f"{kind.value}: {done} so far", flush=True)
 
     began = time.monotonic()

@@ -25,6 +25,7 @@ import attrs
 import all_cli
 import codes_cli
 import config
+import imports_cli
 import quality_cli
 import search_cli
 import sos_cli
@@ -233,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     crm_tasks = crm.add_subparsers(metavar="TASK")
     staff_cli.add_to(crm_tasks, printing, load=_load)
     codes_cli.add_to(crm_tasks, printing, load=_load)
+    imports_cli.add_to(crm_tasks, printing, load=_load)
     search_cli.add_to(crm_tasks, printing, load=_load)
 
     database = commands.add_parser("db", parents=[common], help="prepare the database")

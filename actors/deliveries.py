@@ -142,7 +142,7 @@ class Deliveries:
                 await self._tell_all(panel, claim, told)
         except (PanelError, SealError, ValueError) as error:
             log.info("a panel could not be told all", panel=claim.sip_user, why=str(error))
-            self._fail_rest(claim, told, str(error))
+            self._fail_rest(claim, told, _text(error))
         finally:
             if pins:
                 await self._queue.surely(partial(pin_certificate, self._store, claim.mac, pins[0]))
@@ -154,9 +154,9 @@ class Deliveries:
             try:
                 await _tell_one(panel, item)
             except PanelCannot as error:
-                told.append(Told(item, str(error)))
+                told.append(Told(item, _text(error)))
             except (PanelRefused, PanelAnswer) as error:
-                told.append(self._again(item, str(error)))
+                told.append(self._again(item, _text(error)))
                 refused += 1
                 if refused == IN_A_ROW or (isinstance(error, PanelRefused) and error.status in (401, 403)):
                     raise
@@ -183,6 +183,13 @@ class Deliveries:
     async def _sweep(self) -> None:
         work = partial(sweep_keys, self._store, self._swept, self._wall_clock())
         self._swept = await self._in_thread(work)
+
+
+def _text(error: Exception) -> str:
+    """Why, for the row of what was to be told: which panel that is stands there."""
+    if not isinstance(error, PanelError):
+        return str(error)
+    return f"{error.why} (it said: {error.said})" if error.said else error.why
 
 
 async def _tell_one(panel: PanelDriver, item: Item) -> None:

@@ -90,8 +90,9 @@ class Journal(Pages):
             except FILE_ERRORS as error:
                 self._spool_fails(error)
                 rows = []
+            ours = self.going_on.keys() | self._changed.keys() | self._closed.keys()  # begun since the start
             for call, blob in rows:
-                if (record := self._decoded(call, blob)) is not None:
+                if call not in ours and (record := self._decoded(call, blob)) is not None:
                     self._unfinished[call] = record
         return list(self._unfinished.values())
 

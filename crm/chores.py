@@ -14,13 +14,14 @@ import trio
 from attrs import define, field
 
 from config import BillingConfig, CodesConfig
-from crm import billing_feeds, code_billing, code_runs
+from crm import billing_feeds, code_billing, code_panels, code_runs
 from crm.billing import Billing, BillingAway, BillingError, pause_before_next_try
 from crm.codes import NoCodesLeft, next_week
 from crm.store import Store, StoreError
 from logs import Once, get_logger
 
 LOOK_S = 30.0
+PANELS_S = 600.0  # how often panels are looked for that came to a company after its code was made
 Thread = Callable[[Callable[[], None]], Awaitable[None]]
 
 
@@ -40,6 +41,7 @@ class Chores:
     thread: Thread = _in_thread
     _client: Billing | None = field(init=False, default=None)
     _away: int = field(init=False, default=0)  # tries in vain since billing last answered
+    _panels_at: float = field(init=False, default=0.0)
     _billing_at: float = field(init=False, default=0.0)  # not told of codes before
     _once: Once = field(init=False, factory=lambda: Once(get_logger("chores")))
     _woken: trio.Event = field(init=False, factory=trio.Event)
@@ -85,6 +87,10 @@ class Chores:
         made = code_runs.make_codes(self.store, self.codes, self.clock(), billing=bool(self.billing.url))
         if made:
             self._once.log.info("weekly codes made", companies=made)
+        now = self.clock()
+        if not self._panels_at - PANELS_S <= now < self._panels_at:  # the machine's clock may be set back
+            self._panels_at = now + PANELS_S
+            code_panels.deliver_missing(self.store, now)
 
     def _tell(self) -> None:
         if self.billing.url and self.clock() >= self._billing_at:

@@ -17,10 +17,11 @@ from attrs import field, frozen
 
 from config import CodesConfig
 from crm.changes import note_change
+from crm.code_panels import deliver
 from crm.codes import YEAR_S, Week, choose_code, due_week
 from crm.company_model import CodeDelivery, CodeRun, Company, CompanyCode
 from crm.key_panels import BEING_TOLD
-from crm.model import Domophone, DomophoneEntrance, House, HouseEntrance, table
+from crm.model import House, table
 from crm.rights import Right
 from crm.store import Store
 from crm.who import SYSTEM, Conflict, NotFound, Who
@@ -213,24 +214,9 @@ def _make(
     was = connection.scalar(sa.select(_COMPANIES.c.code_at).where(_COMPANIES.c.id == company_id))
     mine = sa.update(_COMPANIES).where(_COMPANIES.c.id == company_id)
     connection.execute(mine.values(code=code, code_at=now))
-    panels = connection.scalars(_panels_of(company_id)).all()
-    if panels:
-        rows = [{"code_id": id, "domophone_id": panel, "due_at": now} for panel in panels]
-        connection.execute(sa.insert(_DELIVERIES), rows)
+    deliver(connection, id, now)
     note_change(connection, who, "company", company_id, "code", {"code_at": was}, {"code_at": now}, at=now)
     return id
-
-
-def _panels_of(company_id: int) -> sa.Select[Any]:
-    """Active panels that serve a house of this company."""
-    return (
-        sa.select(Domophone.id)
-        .join(DomophoneEntrance, DomophoneEntrance.domophone_id == Domophone.id)
-        .join(HouseEntrance, HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
-        .join(House, House.id == HouseEntrance.house_id)
-        .where(House.company_id == company_id, Domophone.active)
-        .distinct()
-    )
 
 
 @frozen

@@ -73,6 +73,13 @@ class Desk:
         with self.store.reading() as connection:
             return self._get(connection, who, resource, id, resource.view)
 
+    def get_in(
+        self, connection: sa.Connection, who: Who, resource: Resource, id: int, right: Right | None = None
+    ) -> Row:
+        """The same within a transaction of the caller's; with `right` instead of that to see it."""
+        who.need(right or resource.view)
+        return self._get(connection, who, resource, id, right or resource.view)
+
     def pick(self, who: Who, resource: Resource, text: str, limit: int = 20) -> tuple[tuple[int, str], ...]:
         """Records whose title has `text` in it, as (id, title): for choosing one in a form."""
         who.need(resource.view)
@@ -154,16 +161,22 @@ class Desk:
         who.need(right)
         with self.store.transaction() as connection:
             self._get(connection, who, resource, id, right)
-            self._get(connection, who, other, other_id, other.view)
+            self._get(connection, who, other, other_id, link.other_right or other.view)
             desk_links.put(connection, who, resource, link, id, other_id, values)
+            if link.changed is not None:
+                link.changed(connection, id, other_id)
 
     def remove_link(self, who: Who, resource: Resource, id: int, link: Link, other_id: int) -> None:
         """Raises Forbidden, NotFound."""
         right = self._edit_right(resource, link.written)
+        other = self.resource(link.to)
         who.need(right)
         with self.store.transaction() as connection:
             self._get(connection, who, resource, id, right)
+            self._get(connection, who, other, other_id, link.other_right or other.view)
             desk_links.take(connection, who, resource, link, id, other_id)
+            if link.changed is not None:
+                link.changed(connection, id, other_id)
 
     # --- within ----------------------------------------------------------------------------------------------------
 

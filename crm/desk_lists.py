@@ -32,7 +32,7 @@ def page(
     """The rows of `query` that are `within`. Raises Invalid."""
     limit = max(1, min(query.limit, LIMIT_MAX))
     conditions = [within, *_conditions(resource, query.filters)]
-    keys = _keys(resource, query.sort)
+    keys = _keys(resource, query.sort, query.filters)
     statement = _select(resource, [key for key, _ in keys]).where(*conditions)
     if query.after:
         statement = statement.where(_behind(keys, _read_cursor(query.after, len(keys))))
@@ -103,9 +103,10 @@ def _row(resource: Resource, found: Sequence[Any]) -> Row:
     return Row(int(found[0]), str(found[1]), values, shown)
 
 
-def _keys(resource: Resource, sort: str) -> list[tuple[Any, bool]]:
+def _keys(resource: Resource, sort: str, filters: Mapping[str, str]) -> list[tuple[Any, bool]]:
     """Expressions to sort by, each with whether downwards; the id is the last."""
-    names = [sort] if sort else list(resource.order)
+    usual = next((order for name, order in resource.order_of.items() if filters.get(name)), resource.order)
+    names = [sort] if sort else list(usual)
     keys: list[tuple[Any, bool]] = []
     for name in names:
         down, bare = name.startswith("-"), name.removeprefix("-")
@@ -122,6 +123,8 @@ def _keys(resource: Resource, sort: str) -> list[tuple[Any, bool]]:
 
 def _never_null(field: Field) -> Any:
     """NULL has no place in an order that a cursor can go on behind."""
+    if field.orders is not None:
+        return field.orders
     expression = field.shown if field.shown is not None else field.column
     column = getattr(expression, "expression", expression)
     if isinstance(column, sa.Column) and not column.nullable:
@@ -194,6 +197,8 @@ def _conditions(resource: Resource, filters: Mapping[str, str]) -> list[sa.Colum
 
 
 def _condition(field: Field, bound: str, text: str) -> sa.ColumnElement[bool]:
+    if field.where is not None:
+        return field.where(text)
     column = field.column
     match field.find:
         case Find.BETWEEN:

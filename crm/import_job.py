@@ -71,6 +71,9 @@ class Job:
     headings: Headings = field(init=False)
     faults: list[Fault] = field(factory=list, init=False)
     more_faults: bool = field(default=False, init=False)
+    wrong: frozenset[int] = field(
+        default=frozenset(), init=False
+    )  # rows in which something was, when all were read
     _seal: Seal | None = field(default=None, init=False)
 
     def fault(self, row: int, column: str, text: str) -> None:
@@ -88,10 +91,15 @@ class Job:
         self.fault(row, name, f"{error} is expected, not {there}")
 
     def find_faults(self, column: str, text: str, query: str | sa.Select[Any]) -> None:
-        """For each row that the query finds (its number, then values for the places of `text`), something is wrong."""
+        """For each row that the query finds (its number, then values for the places of `text`), something is wrong.
+
+        Not for rows in which something was wrong when they were read: what they lack may be just that.
+        """
         left = max(1, MOST_FAULTS + 1 - len(self.faults))
         limited = sa.text(f"{query} LIMIT {left}") if isinstance(query, str) else query.limit(left)
         for row, *found in self.staging.connection.execute(limited):
+            if row in self.wrong:
+                continue
             self.fault(row, column, text.format(*(shown(str(each)) for each in found)))
 
     def find_twins(self, column: str, what: str, by: str, name: str) -> None:

@@ -98,6 +98,7 @@ class Run:
         importer = of(job)
         self._read(sheet, job, importer)
         staging.close_tables()
+        job.wrong = frozenset(fault.row for fault in job.faults)
         if not job.faults and not check_only:
             self.tell(ImportState.WRITING)
             staging.begin_writing()

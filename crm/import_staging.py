@@ -17,6 +17,7 @@ from crm.store import DatabaseAway, Store
 
 PORTION = 10_000  # rows that go to the database at once
 LOCK_WAIT = "30s"
+_INDEXED = {"row", "key", "id", "person"}
 
 
 @define(eq=False)
@@ -39,6 +40,9 @@ class Staging:
         self.run(
             f"CREATE TEMPORARY TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in own.items())})"
         )
+        if self.is_sqlite:  # which joins two tables by an index, or for each row reads the other as a whole
+            for name in own.keys() & _INDEXED:
+                self.run(f"CREATE INDEX {table}_{name} ON {table} ({name})")
         self._columns[table] = ", ".join(columns)
         self._waiting[table] = []
 

@@ -22,7 +22,7 @@ from config import SECRET_KEY
 from crm.import_columns import Column, Fault
 from crm.import_job import Choice
 from crm.import_model import Import
-from crm.import_reading import Unreadable, open_sheet
+from crm.import_reading import MAX_BYTES, MAX_ROWS, Unreadable, open_sheet
 from crm.import_run import KINDS, FileRefused, Progress, Run
 from crm.import_staging import open_staging
 from crm.import_states import GOING, ImportKind, ImportState, ImportView, encode_faults, view_of

@@ -61,9 +61,9 @@ def _sync(connection: sa.Connection, keys: Sequence[int], now: float, panels: Se
     opens = sa.select(every.c.key_id, every.c.domophone_id).where(here).cte("opens")
     told_here = sa.true() if panels is None else _DELIVERIES.c.domophone_id.in_(panels)
     mine = sa.and_(_DELIVERIES.c.key_id.in_(keys), told_here)
-    there = sa.exists().where(
-        opens.c.key_id == _DELIVERIES.c.key_id, opens.c.domophone_id == _DELIVERIES.c.domophone_id
-    )
+    # As a set, and no condition on each row: that would read all pairs again for every row.
+    pairs = sa.select(opens.c.key_id, opens.c.domophone_id)
+    there = sa.tuple_(_DELIVERIES.c.key_id, _DELIVERIES.c.domophone_id).in_(pairs)
     told = _DELIVERIES.alias("told")
     known = sa.exists().where(told.c.key_id == opens.c.key_id, told.c.domophone_id == opens.c.domophone_id)
     new = sa.select(

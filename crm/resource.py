@@ -51,7 +51,8 @@ class Field:
 
     `shown` is the SQL text of what a reference refers to. `optional`: it may be None, or "" for a text. `once`: set when
     the record is made, and never changed. `written` False: it is read only. `clean` makes what was entered canonical,
-    or raises ValueError with what is expected.
+    or raises ValueError with what is expected. `orders` is what a list sorts by, where that is not the column;
+    `where` makes the condition of a filter of what was typed, where the column is not simply compared.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Field:
     listed: bool = True
     sortable: bool = False
     find: Find = Find.NOT
+    where: Callable[[str], sa.ColumnElement[bool]] | None = None
+    orders: Any = None
     default: Any = None
     low: float | None = None
     high: float | None = None
@@ -82,7 +85,8 @@ class Field:
 class Link:
     """Records of `to` that hang on this record, by rows of a table with the columns `mine` and `other`.
 
-    `fields` are what such a row says beside (their `column` is in `table`).
+    `fields` are what such a row says beside (their `column` is in `table`). Who puts or takes one needs the other record
+    within the reach of `other_right` (None: of seeing it). `changed` does what is to be done in the same transaction.
     """
 
     name: str
@@ -93,6 +97,8 @@ class Link:
     to: str
     fields: tuple[Field, ...] = ()
     written: bool = True
+    other_right: Right | None = None
+    changed: Callable[[sa.Connection, int, int], None] | None = None
 
 
 @frozen(kw_only=True)
@@ -102,8 +108,9 @@ class Resource:
     `source` is what is selected from: the model's table, joined with what columns and `reach` need. `reach` makes the
     condition that a row is within somebody's reach; None: what hangs on no house, seen by all who have the right, and
     changed by who has it everywhere. `title` is a record's name as text. `order`: fields of the usual order ("-" before
-    one: downwards); the id is always the last. `prepare` makes column values of field values (secrets, derived
-    columns); `check` finds what is wrong beyond single fields; `written` does what is to be done in the same transaction.
+    one: downwards); the id is always the last. `order_of` has another one for a list that is filtered by a field.
+    `prepare` makes column values of field values (secrets, derived columns); `check` finds what is wrong beyond single
+    fields; `written` does what is to be done in the same transaction.
     """
 
     name: str
@@ -118,6 +125,7 @@ class Resource:
     edit: Right | None = None
     reach: Reaches | None = None
     order: tuple[str, ...] = ()
+    order_of: Mapping[str, tuple[str, ...]] = field(factory=dict)
     links: tuple[Link, ...] = ()
     creates: bool = True
     deletes: bool = True

@@ -22,6 +22,7 @@ from crm.search_text import TAIL, Address, is_kind, number_of, phones_of, street
 LAST = "\uffff"  # sorts behind every character that is written, in all orders that databases have
 SHORTEST = 2  # letters of a word that is looked for
 HOUSES = 20  # so many houses at most are asked for a flat
+FEW_HOUSES, MANY_WORDS = 100, 1000  # see find_residents
 CANDIDATES = 60  # rows of which the best are taken
 MOST_HOUSES = 3000  # whose streets are told: more have words in common only where it is a city's name
 
@@ -196,8 +197,21 @@ def find_residents(connection: sa.Connection, reach: Reach, words: Sequence[str]
     matching = words_match(Indexed.RESIDENT, words)
     if matching is None:
         return []
-    statement = sa.select(_WORDS.c.ref_id).where(matching, resident_within(_WORDS.c.ref_id, reach))
-    ids = connection.scalars(statement.order_by(_WORDS.c.word).limit(4 * (limit + 1))).all()
+    statement = sa.select(_WORDS.c.ref_id).where(matching).order_by(_WORDS.c.word).limit(2 * (limit + 1))
+    houses = table(House).c.id
+    if (
+        not reach.everywhere
+        and _more(connection, MANY_WORDS, _WORDS.c.ref_id, matching)
+        and not _more(connection, FEW_HOUSES, houses, reach.of_houses())
+    ):
+        # Of a common name most have to be looked at until one lives there: those who live there are fewer.
+        homes = sa.join(table(House), table(Flat)).join(table(ResidentFlat))
+        near = sa.select(ResidentFlat.resident_id).distinct().select_from(homes).where(reach.of_houses())
+        there = near.cte("there").prefix_with("MATERIALIZED")
+        statement = statement.join(there, there.c.resident_id == _WORDS.c.ref_id)
+    else:
+        statement = statement.where(resident_within(_WORDS.c.ref_id, reach))
+    ids = connection.scalars(statement).all()
     people = _people(connection, sorted(set(ids), key=ids.index)[: limit + 1], reach)
     return [
         Hit(
@@ -256,6 +270,13 @@ def resident_within(id: sa.ColumnElement[int], reach: Reach) -> sa.ColumnElement
         .where(ResidentFlat.resident_id == id, reach.of_houses())
         .correlate(id.table)
     )
+
+
+def _more(
+    connection: sa.Connection, than: int, column: sa.ColumnElement[int], which: sa.ColumnElement[bool]
+) -> bool:
+    some = sa.select(column).where(which).limit(than + 1).subquery()
+    return (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > than
 
 
 def _people(connection: sa.Connection, ids: Sequence[int], reach: Reach) -> list[tuple[int, str, str, str]]:

@@ -15,10 +15,8 @@ from telephony.recording import Verdict
 from testbed.debs import Tree
 from testbed.prompts import RATE, SOUNDS, speak
 
-VOICE, TALK = (
-    "ru+f2",
-    "Алло, да, слушаю вас, слышно хорошо",
-)  # not the voice of the prompts: it is no echo of them
+VOICE = "ru+f2"  # not that of the prompts, or it would be taken for their echo
+TALK = "Алло, да, слушаю вас, слышно хорошо"
 SECONDS = 40  # longer than a quality call
 LISTENED_S = 4.0  # after the first prompt, at most
 

@@ -118,7 +118,8 @@ def test_errors_of_the_configuration_as_json(file: Path, capsys: Output) -> None
 def test_settings_as_json_say_which_secrets_are_set_and_never_what_they_are(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    monkeypatch.setenv("TELEDOM_ARI_PASSWORD", "hush")
+    for name in ("ARI_PASSWORD", "DUTY_TOKEN", "NODE_TOKEN"):
+        monkeypatch.setenv(f"TELEDOM_{name}", "hush")
     assert teledom.main(["check-config", "--json"]) == 0
     out = capsys.readouterr().out
     said = json.loads(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -41,7 +42,7 @@ def record(n: int, *, at: float = NOW, kind: str = "visitor", ringing: int = 0) 
     return CallRecord(f"call{n}", "node1", f"panel{n}", "42", at, kind=kind, legs=legs)
 
 
-def said(node: str, *, calls: tuple[float, ...] = (), **changes: object) -> LiveNode:
+def said(node: str, *, calls: tuple[float, ...] = (), **changes: Any) -> LiveNode:
     answer = LiveNode(
         node=node,
         at=NOW,

@@ -1,4 +1,4 @@
-"""The nodes as the CRM sees them: whole nodes on a simulated Asterisk, and nodes on paper for what real ones rarely do."""
+"""The nodes as the CRM sees them: a whole node on a simulated Asterisk, and nodes on paper for what is rare."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PaperNode:
     """A node that says what a test wants. `asked` counts its boards."""
 
     answer: LiveNode
-    lock: PanelLock = PanelLock(panel=PANEL)
+    lock: PanelLock = attrs.Factory(lambda: PanelLock(panel=PANEL))
     why_no_ring: str = ""
     asked: int = 0
 

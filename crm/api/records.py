@@ -163,7 +163,7 @@ def _about(resource: Resource, verb: str, what: str, *statuses: int) -> dict[str
 
 
 def _filters(field: Field) -> list[tuple[str, Any]]:
-    if field.find is Find.NOT or field.column is None:
+    if field.find is Find.NOT or (field.column is None and field.where is None):
         return []
     about = field.label
     if field.find is Find.BETWEEN:

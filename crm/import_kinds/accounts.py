@@ -181,9 +181,9 @@ class Accounts(Importer):
             " JOIN import_reach w ON w.house_id = f.house_id WHERE a.resident_id = residents.id)"
         )
         run(
-            f"UPDATE {ROWS} SET resident_id = t.id FROM (SELECT phone, MIN(id) AS id FROM residents"
-            f" WHERE phone <> ''{within} GROUP BY phone) t"
-            f" WHERE {ROWS}.resident_id IS NULL AND t.phone = {ROWS}.phone"
+            f"UPDATE {ROWS} SET resident_id = (SELECT MIN(id) FROM residents"
+            f" WHERE residents.phone = {ROWS}.phone{within})"
+            " WHERE resident_id IS NULL AND phone IS NOT NULL"
         )
         run(
             f"UPDATE {ROWS} SET person = CASE WHEN resident_id IS NOT NULL THEN 'r' || resident_id"
@@ -192,7 +192,7 @@ class Accounts(Importer):
         run(
             f"INSERT INTO {_PEOPLE} (row, person, name, phone, id) SELECT s.row, s.person, s.name, s.phone,"
             f" s.resident_id FROM {ROWS} s JOIN (SELECT MIN(row) AS row FROM {ROWS} WHERE person IS NOT NULL"
-            " AND (name IS NOT NULL OR phone IS NOT NULL) GROUP BY person) first ON first.row = s.row"
+            " AND (name IS NOT NULL OR phone IS NOT NULL) GROUP BY person) first ON first.row = s.row ORDER BY s.row"
         )
 
     def _link(self, target: str, of: str, id: str, *, rings: bool) -> None:

@@ -143,10 +143,11 @@ class Panels(Importer):
             ("ha1", "a password or HA1"),
             ("vendor", "a vendor"),
         ):
+            also = " AND sip_user IS NOT NULL" if column == "ha1" else ""
             job.find_faults(
                 "password" if column == "ha1" and "password" in job.headings.shown else column,
                 f"{what} is expected for the new panel {{0}}, and there is none",
-                f"SELECT row, mac FROM {ROWS} WHERE id IS NULL AND {column} IS NULL ORDER BY row",
+                f"SELECT row, mac FROM {ROWS} WHERE id IS NULL AND {column} IS NULL{also} ORDER BY row",
             )
         job.find_faults(
             "sip_user",

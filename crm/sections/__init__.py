@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from crm.resource import Resource
 from crm.sections import (
+    accounts,
     blocks,
     calls,
     companies,
@@ -29,6 +30,7 @@ _MODULES = (
     housing,
     flats,
     people,
+    accounts,
     companies,
     devices,
     keys,

@@ -7,16 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm.company_model import Company
-from crm.model import (
-    City,
-    Entrance,
-    House,
-    HouseEntrance,
-    Street,
-    table,
-)
+from crm.model import City, Entrance, Flat, House, HouseEntrance, Street, table
 from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
+from crm.search_index import Indexed, reindex
+from crm.search_model import SearchWord
 from crm.sections.shared import (
     CITIES,
     HOUSE_TITLE,
@@ -25,6 +20,7 @@ from crm.sections.shared import (
     clean_zone,
     reach_of_houses,
 )
+from crm.who import Conflict, Who
 
 STREETS, ENTRANCES, COMPANIES = table(Street), table(Entrance), table(Company)
 SECTION = "Housing stock"
@@ -100,7 +96,19 @@ CITIES_RESOURCE = Resource(
         ),
         fias(CITIES.c.fias),
     ),
+    written=lambda connection, who, id, before, after: _city_written(connection, id, before, after),
 )
+
+
+def _city_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
+    """A city's houses are found by its name."""
+    if before is not None and after is not None and before.values["name"] != after.values["name"]:
+        reindex(
+            connection,
+            Indexed.HOUSE,
+            connection.scalars(sa.select(HOUSES.c.id).where(HOUSES.c.city_id == id)),
+        )
+
 
 STREETS_RESOURCE = Resource(
     name="streets",
@@ -145,11 +153,11 @@ STREETS_RESOURCE = Resource(
 
 
 def _street_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
-    """A street's houses have its name, too."""
+    """A street's houses have its name, too, and are found by it."""
     if before is not None and after is not None and before.values["name"] != after.values["name"]:
-        connection.execute(
-            sa.update(HOUSES).where(HOUSES.c.street_id == id).values(street=after.values["name"])
-        )
+        mine = HOUSES.c.street_id == id
+        connection.execute(sa.update(HOUSES).where(mine).values(street=after.values["name"]))
+        reindex(connection, Indexed.HOUSE, connection.scalars(sa.select(HOUSES.c.id).where(mine)))
 
 
 def _prepare_house(desk: Any, connection: sa.Connection, values: Values, before: Row | None) -> Values:
@@ -160,6 +168,38 @@ def _prepare_house(desk: Any, connection: sa.Connection, values: Values, before:
         ).one()
         values["city_id"], values["street"] = street
     return values
+
+
+def _check_house(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    here = sa.select(HOUSES.c.id).where(
+        HOUSES.c.street_id == values["street_id"], HOUSES.c.number == values["number"]
+    )
+    there = connection.scalars(here).all()
+    # Those that have had one address for long may go on with it.
+    if there and id not in there:
+        return {"number": "this street has a house with this number already"}
+    return {}
+
+
+def _house_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
+    """A house is found by its address. What stands on it is not deleted by the way: crm.house_removal does that."""
+    if after is not None:
+        named = ("street_id", "number", "city_id")
+        if before is None or any(before.values[each] != after.values[each] for each in named):
+            reindex(connection, Indexed.HOUSE, [id])
+        return
+    flat, door, other = table(Flat), table(HouseEntrance), table(HouseEntrance).alias()
+    shared = sa.exists().where(other.c.entrance_id == door.c.entrance_id, other.c.house_id != id)
+    for query in (
+        sa.select(flat.c.id).where(flat.c.house_id == id),
+        sa.select(door.c.entrance_id).where(door.c.house_id == id, ~shared),
+    ):
+        if connection.scalar(query.limit(1)) is not None:
+            raise Conflict(
+                "this house has flats or entrances: delete it with all that is on it, or them first"
+            )
+    mine = sa.and_(SearchWord.kind == Indexed.HOUSE.value, SearchWord.ref_id == id)
+    connection.execute(sa.delete(SearchWord).where(mine))
 
 
 HOUSES_RESOURCE = Resource(
@@ -178,6 +218,8 @@ HOUSES_RESOURCE = Resource(
     edit=Right.HOUSING_EDIT,
     reach=reach_of_houses,
     prepare=_prepare_house,
+    check=_check_house,
+    written=lambda connection, who, id, before, after: _house_written(connection, id, before, after),
     fields=(
         Field(
             name="street_id",

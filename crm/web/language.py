@@ -6,6 +6,7 @@ Message ids are the English texts. Every section has a file of its own; a messag
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
@@ -18,6 +19,7 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).resolve().parent / "locale"
 LANGUAGES: Mapping[str, str] = {"ru": "Русский", "en": "English"}
 DEFAULT = "ru"
+_VALUE = re.compile(r"%\((\w+)\)s")
 
 
 @cache
@@ -37,6 +39,31 @@ def translations(language: str) -> NullTranslations:
     write_mo(buffer, whole)
     buffer.seek(0)
     return GNUTranslations(buffer)
+
+
+@cache
+def _with_values(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Messages with values in them ("there is no house %(id)s"), each as a pattern of what is said at last."""
+    found = []
+    for file in sorted((LOCALE / language).glob("*.po")):
+        with file.open("rb") as opened:
+            for message in read_po(opened, locale=language):
+                if isinstance(message.id, str) and _VALUE.search(message.id) and message.string:
+                    parts = _VALUE.split(message.id)
+                    named = [re.escape(p) if n % 2 == 0 else f"(?P<{p}>.*)" for n, p in enumerate(parts)]
+                    found.append((re.compile("".join(named), re.S), str(message.string)))
+    return tuple(found)
+
+
+def say(language: str, text: str) -> str:
+    """A message that has its values already ("there is no house 7"), in `language`. What nobody knows stays as it is."""
+    said = translations(language).gettext(text) if text else ""
+    if said != text or not text:
+        return said
+    for pattern, translated in _with_values(language):
+        if match := pattern.fullmatch(text):
+            return translated % match.groupdict()
+    return text
 
 
 def preferred(accepted: str) -> str:

@@ -19,7 +19,7 @@ from crm.resource import Field, Find, Kind, Query, Resource
 from crm.site import Site, site_of
 from crm.web import show
 from crm.web.forms import read_reference, read_time
-from crm.web.page import Asked, render, translate
+from crm.web.page import Asked, Extra, render, translate
 from crm.who import Invalid, Refused
 
 _NOT_FILTERS = ("sort", "after", "limit")
@@ -38,6 +38,7 @@ def list_page(request: Asked, name: FromPath[str]) -> Response[Any]:
     except Invalid as error:
         errors = error.errors
         page = site.desk.list(request.user.who, resource, Query())
+    extra: Extra = request.app.state.extras.get(name, Extra())
     return render(
         request,
         "rows.html" if request.headers.get("hx-target") == "list" else "list.html",
@@ -53,6 +54,7 @@ def list_page(request: Asked, name: FromPath[str]) -> Response[Any]:
         sort=query.sort,
         after=query.after,
         can_create=may_edit(request, resource) and resource.creates,
+        actions=extra.above(site, request) if extra.above else [],
     )
 
 

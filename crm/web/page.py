@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -75,6 +75,7 @@ class Extra:
     panels: Callable[[Site, Asked, Row], list[Panel]] | None = None
     actions: Callable[[Site, Asked, Row], list[Action]] | None = None
     whole: Callable[[Site, Asked, Row], Response[str]] | None = None  # a page of its own instead
+    above: Callable[[Site, Asked], list[Action]] | None = None  # buttons above its list
 
 
 def language_of(request: Request[Any, Any, Any]) -> str:
@@ -149,6 +150,8 @@ def environment(language: str) -> jinja2.Environment:
     made.install_gettext_translations(languages.translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {"icon": icon, "static": static, "with_query": with_query}
     made.filters |= show.FILTERS
+    # Not `_`: what a message says may come from anywhere, so it is escaped, and a "%" in it is a "%".
+    made.filters["said"] = partial(languages.say, language)
     return made
 
 

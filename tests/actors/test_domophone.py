@@ -23,6 +23,7 @@ class House:
     def __init__(self, *, clean_up_s: float = 0.0) -> None:
         self.running: list[str] = []
         self.most = 0
+        self.locks: dict[str, Hold] = {}
         self.outcomes: dict[str, str] = {}
         self.turned_away: list[str] = []
         self._ends: dict[str, trio.Event] = {}
@@ -39,6 +40,7 @@ class House:
             carry=self._carry,
             turn_away=lambda pressed: self.turned_away.append(pressed.channel_id),
             idle_s=IDLE_S,
+            locks=self.locks,
         ).run()
 
     async def _carry(self, sip_user: str, pressed: Call, hold: Hold) -> None:
@@ -131,9 +133,14 @@ async def test_crashed_call_takes_its_panel_and_nothing_else_and_the_lock_is_cle
         house.press("one")
         assert house.panels.tell("panel2", Pressed("other", "1"))
         await trio.sleep(1)
+        assert {panel: hold.claim for panel, hold in house.locks.items()} == {
+            "panel1": Claim.VISITOR,
+            "panel2": Claim.VISITOR,
+        }
         house.end("one", crash=True)
         await trio.sleep(1)
         assert house.running == ["other"]
+        assert [*house.locks] == ["panel2"]
         house.press("two")
         await trio.sleep(1)
         assert sorted(house.running) == ["other", "two"]

@@ -174,6 +174,16 @@ async def test_an_open_call_is_unfinished_after_a_stop_and_can_be_resumed(
     assert spooled(tmp_path) == {}
 
 
+async def test_a_call_that_began_since_the_start_is_nobodys_to_take_up(
+    make: Callable[..., Journal],
+) -> None:
+    async with running(make()) as journal:
+        page = journal.open(a_call("c"))
+        page.note(EntryKind.BUTTON, panel="p", dialled="1")
+        await until(lambda: page._has_row)
+        assert journal.unfinished() == []
+
+
 KILLED = """
 import sys, time, trio
 from actors.journal import Journal

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from config import CodesConfig
 from crm import code_runs
 from crm.code_billing import codes_to_tell, tell_code, tell_due
+from crm.code_panels import deliver_missing
 from crm.code_runs import (
     codes_of,
     codes_that_hold,
@@ -258,6 +259,26 @@ def test_a_superseded_code_is_brought_to_no_more_panels(store: Store, houses: Ho
     assert panels_to_tell(store) == {told: new.code, untold: new.code}
     ended = codes_of(store, SYSTEM, company)[1]
     assert (ended.id, ended.ended_at, ended.panels, ended.panels_done) == (old.id, MONDAY + 60, 1, 1)
+
+
+def test_a_panel_that_comes_later_is_told_the_code_that_holds(store: Store, houses: Houses) -> None:
+    house, other = houses.house("5"), houses.house("7")
+    entrance = houses.entrance("п. 1", house)
+    first = houses.panel("p1", entrance)
+    company = add_company(store, "Альфа", house)
+    idle = add_company(store, "Бета", other)
+    make_by_hand(store, SYSTEM, company, 5, MONDAY, billing=False)
+    held = make_by_hand(store, SYSTEM, company, 5, MONDAY + 1, billing=False)
+    make_by_hand(store, SYSTEM, idle, 5, MONDAY, billing=False)
+    assert deliver_missing(store, MONDAY + 2) == 0
+    second = houses.panel("p2", entrance)
+    houses.panel("p3", entrance, active=False)
+    houses.panel("p4", houses.entrance("п. 1", other))
+    with store.transaction() as connection:
+        connection.execute(sa.update(COMPANIES).where(COMPANIES.c.id == idle).values(active=False))
+    assert deliver_missing(store, MONDAY + 3) == 1
+    assert deliver_missing(store, MONDAY + 4) == 0
+    assert panels_to_tell(store) == {first: held.code, second: held.code}
 
 
 # --- by hand, and who may ------------------------------------------------------------------------------------------

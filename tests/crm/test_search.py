@@ -372,10 +372,10 @@ def test_an_address_beyond_the_reach_is_not_told_with_who_lives_there_too(town: 
     town.add(ResidentFlat(flat_id=town.far_flat, resident_id=town.resident), id=False)
     who = Who("employee:1", "их", Rights(dict.fromkeys(Right, Reach(houses=frozenset({town.far})))))
 
-    (group,) = search(town.store, who, "иванов петр")
+    (group,) = search(town.store, who, "иванов ильич", deadline_s=PATIENT_S)
 
     assert group.hits[0].detail == "+79123450042 · ул. Ленина 5, кв. 42"
-    assert search(town.store, who, "acc7351")[0].hits[0].detail == "Иванов Пётр Ильич · ул. Ленина 5, кв. 42"
+    assert Found.ACCOUNT not in town.found("acc7351", who)
     assert Found.CALL not in town.found(town.call, who)
 
 
@@ -482,8 +482,10 @@ def test_no_search_reads_a_whole_table(town: Town, text: str) -> None:
         for statement, parameters in asked:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             scans |= {step[3] for step in plan if str(step[3]).startswith("SCAN")}
-    # Few rows, or the one look through all MACs in their index.
-    assert not {s for s in scans if not any(few in s for few in ("employees", "domophones", "relays"))}
+    # Few rows, the one look through all MACs, or some rows that another step has found.
+    assert not {
+        s for s in scans if not any(few in s for few in ("employees", "domophones", "relays", "anon_1"))
+    }
 
 
 def test_readings_of_an_address() -> None:
