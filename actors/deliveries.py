@@ -200,3 +200,5 @@ async def _tell_one(panel: PanelDriver, item: Item) -> None:
             await panel.add_key(item.text)
         case What.CODE:
             await panel.set_code(item.text, item.old)
+        case What.FORGET_CODE:
+            await panel.set_code("", item.text)

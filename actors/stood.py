@@ -41,7 +41,11 @@ def what_stood(
     bridge = next((b for b in bridges if b.id.startswith(f"{ours}bridge") and came_in.id in b.channels), None)
     legs = [channel for id, channel in there.items() if id.startswith(ours)]
     bridged = [leg for leg in legs if bridge is not None and leg.id in bridge.channels]
-    numbers = [int(number) for leg in legs if (number := leg.id.rpartition("-")[2]).isdigit()]
+    # Those that have ended since are in the record only: their ids are not used again.
+    ids = [leg.id for leg in legs] + [leg.channel for leg in (record.legs if record else ())]
+    numbers = [
+        int(number) for id in ids if id.startswith(ours) and (number := id.rpartition("-")[2]).isdigit()
+    ]
     first_leg = 1 + max(numbers, default=0)
     if bridge is not None and len(bridged) == 1:
         leg = bridged[0]

@@ -136,9 +136,12 @@ async def say_why(
     refusal: Refusal,
     language: str,
     *,
+    prompt: str = "",
     other: Other = _nothing,
 ) -> None:
-    """Play a refusal's prompt to the panel; its tone where there is no such prompt."""
+    """Play `prompt` to the panel, or else the refusal's own; its tone where there is no such prompt."""
+    if prompt and await play(mailbox, page, panel, f"sound:teledom/{prompt}", language, PROMPT_S, other):
+        return
     if not await play(mailbox, page, panel, f"sound:teledom/{refusal.prompt}", language, PROMPT_S, other):
         await play(mailbox, page, panel, f"tone:{refusal.tone}", language, TONE_S, other)
 

@@ -151,8 +151,8 @@ class VisitorCall:
                 refusal = Outcome.UNKNOWN_PANEL
             case Lookup(flat=None):
                 refusal = Outcome.UNKNOWN_FLAT
-            case Lookup(flat=FlatInfo(blocks=blocks)) if blocks:
-                refusal = Outcome.BLOCKED
+            case Lookup(flat=FlatInfo(blocks=blocks, prompt=prompt)) if blocks:
+                return await self._refuse(panel, Outcome.BLOCKED, prompt)
             case Lookup(panel=PanelInfo() as info, flat=FlatInfo(auto_open=True)) if info.door_digits:
                 return await self._open_by_itself(panel, info)
             case Lookup(flat=FlatInfo(accounts=())):
@@ -318,11 +318,12 @@ class VisitorCall:
                 await self._mailbox.receive_all()
         return Outcome.AUTO_OPENED
 
-    async def _refuse(self, panel: Leg, outcome: Outcome) -> Outcome:
-        """Say why nobody comes, and hang up with the cause that goes with it."""
+    async def _refuse(self, panel: Leg, outcome: Outcome, prompt: str = "") -> Outcome:
+        """Say why nobody comes (by `prompt`, if there is one), and hang up with the cause that goes with it."""
         refusal = REFUSALS[outcome]
         self._hush(panel)
-        await say_why(self._mailbox, self._log, panel, refusal, self._world.config.language)
+        language = self._world.config.language
+        await say_why(self._mailbox, self._log, panel, refusal, language, prompt=prompt)
         panel.drop(refusal.cause)
         return outcome
 

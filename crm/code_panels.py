@@ -1,17 +1,25 @@
-"""Which panels are to know a company's code: the active ones that serve a house of it."""
+"""Which panels are to know a company's code, and `code_deliveries` kept in step with that.
+
+A panel is to know the code of each active company of whose houses it serves one. What a row that is due means follows
+from that (`is_wanted`): the panel is to learn the code, or to forget it. Whoever changes a company's state, a house's
+company or what a panel serves calls `sync_codes` in the same transaction; `deliver_missing` finds what nobody has told.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm.company_model import CodeDelivery, Company, CompanyCode
+from crm.key_panels import BEING_TOLD
 from crm.model import Domophone, DomophoneEntrance, House, HouseEntrance, table
 from crm.store import Store
 
 _CODES, _DELIVERIES = table(CompanyCode), table(CodeDelivery)
+_KNOWN = sa.and_(_DELIVERIES.c.done_at.is_not(None), _DELIVERIES.c.error == "")
 
 
 def deliver(connection: sa.Connection, code_id: int, now: float) -> None:
@@ -20,9 +28,111 @@ def deliver(connection: sa.Connection, code_id: int, now: float) -> None:
 
 
 def deliver_missing(store: Store, now: float) -> int:
-    """Panels that came to an active company after its code was made are to be told too; how many."""
+    """Panels that came to an active company after its code was made are to be told too; how many.
+
+    Those that left it are to forget its code.
+    """
     with store.transaction() as connection:
-        return _deliver(connection, sa.and_(_CODES.c.ended_at.is_(None), Company.active), now)
+        _take_back(connection, sa.true(), now)
+        return _deliver(connection, _holds(), now)
+
+
+def sync_codes(
+    connection: sa.Connection,
+    now: float,
+    *,
+    panels: Collection[int] | None = None,
+    company_id: int | None = None,
+) -> None:
+    """Make what these panels (of None: all), or all panels of a company, are to learn and to forget what it should be."""
+    of_panels, of_company = sa.true(), sa.true()
+    if company_id is not None:
+        of_company = _CODES.c.company_id == company_id
+    here = sa.true() if panels is None else _DELIVERIES.c.domophone_id.in_(sorted(panels))
+    if panels is not None:
+        of_panels = Domophone.id.in_(sorted(panels))
+    ours = sa.exists().where(_CODES.c.id == _DELIVERIES.c.code_id, of_company)
+    _take_back(connection, sa.and_(here, ours), now)
+    _deliver(connection, sa.and_(_holds(), of_company, of_panels), now)
+
+
+def end_code(connection: sa.Connection, company_id: int, now: float) -> None:
+    """A company is not active any more: its code ends, and panels are to forget it. Billing, if it knew it, is told so."""
+    mine = sa.and_(_CODES.c.company_id == company_id, _CODES.c.ended_at.is_(None))
+    told = sa.or_(_CODES.c.billing_at.is_not(None), _CODES.c.billing_due_at.is_not(None))
+    due = sa.case((told, now), else_=None)
+    connection.execute(sa.update(_CODES).where(mine).values(ended_at=now, billing_due_at=due))
+    companies = table(Company)
+    connection.execute(sa.update(companies).where(companies.c.id == company_id).values(code="", code_at=None))
+    sync_codes(connection, now, company_id=company_id)
+
+
+def forgotten(connection: sa.Connection, domophone_id: int, code_ids: Collection[int], now: float) -> None:
+    """A panel has forgotten these codes. What else it is to know it is told again: many have room for one code only."""
+    companies = sa.select(_CODES.c.company_id).where(_CODES.c.id.in_(sorted(code_ids)))
+    theirs = sa.select(_CODES.c.id).where(_CODES.c.company_id.in_(companies))
+    over = sa.or_(_DELIVERIES.c.code_id.in_(sorted(code_ids)), _DELIVERIES.c.done_at.is_not(None))
+    mine = _DELIVERIES.c.domophone_id == domophone_id
+    connection.execute(sa.delete(_DELIVERIES).where(mine, _DELIVERIES.c.code_id.in_(theirs), over))
+    holds = sa.exists().where(_CODES.c.id == _DELIVERIES.c.code_id, _CODES.c.ended_at.is_(None))
+    again = sa.update(_DELIVERIES).where(mine, _KNOWN, holds, is_wanted(_DELIVERIES))
+    connection.execute(again.values(done_at=None, due_at=now))
+
+
+def is_wanted(deliveries: sa.FromClause) -> sa.ColumnElement[bool]:
+    """The condition on rows of `deliveries` that their panel is to know the code of that company."""
+    made = _CODES.alias()
+    return (
+        sa.select(sa.literal(1))
+        .select_from(made)
+        .join(Company, Company.id == made.c.company_id)
+        .join(House, House.company_id == Company.id)
+        .join(HouseEntrance, HouseEntrance.house_id == House.id)
+        .join(DomophoneEntrance, DomophoneEntrance.entrance_id == HouseEntrance.entrance_id)
+        .where(
+            made.c.id == deliveries.c.code_id,
+            DomophoneEntrance.domophone_id == deliveries.c.domophone_id,
+            Company.active,
+        )
+        .correlate(deliveries)
+        .exists()
+    )
+
+
+def panels_know(connection: sa.Connection, company_id: int) -> bool:
+    """Whether any panel knows a code of this company, or may know it."""
+    tried = sa.or_(_KNOWN, sa.and_(_DELIVERIES.c.done_at.is_(None), _DELIVERIES.c.tries > 0))
+    found = sa.exists().where(_CODES.c.company_id == company_id, _DELIVERIES.c.code_id == _CODES.c.id, tried)
+    return bool(connection.scalar(sa.select(found)))
+
+
+def _holds() -> sa.ColumnElement[bool]:
+    return sa.and_(_CODES.c.ended_at.is_(None), Company.active)
+
+
+def _take_back(connection: sa.Connection, which: sa.ColumnElement[bool], now: float) -> None:
+    """Codes of companies that a panel serves no more are due again, so that it forgets the last that it was told."""
+    left = sa.and_(which, ~is_wanted(_DELIVERIES))
+    untold = sa.and_(_DELIVERIES.c.done_at.is_(None), _DELIVERIES.c.tries == 0)
+    connection.execute(sa.delete(_DELIVERIES).where(left, untold, _DELIVERIES.c.error != BEING_TOLD))
+    newer, made, mine = _DELIVERIES.alias("newer"), _CODES.alias("made"), _CODES.alias("mine")
+    replaced = (
+        sa.select(sa.literal(1))
+        .select_from(newer)
+        .join(made, made.c.id == newer.c.code_id)
+        .join(mine, mine.c.company_id == made.c.company_id)
+        .where(
+            mine.c.id == _DELIVERIES.c.code_id,
+            newer.c.domophone_id == _DELIVERIES.c.domophone_id,
+            made.c.id > mine.c.id,
+            newer.c.error == "",
+            newer.c.done_at.is_not(None),
+        )
+        .correlate(_DELIVERIES)
+        .exists()
+    )
+    last = sa.update(_DELIVERIES).where(left, _KNOWN, ~replaced)
+    connection.execute(last.values(done_at=None, due_at=now))
 
 
 def _deliver(connection: sa.Connection, which: sa.ColumnElement[bool], now: float) -> int:

@@ -19,6 +19,7 @@ from crm.house_plan import natural
 from crm.model import (
     Account,
     AccountFlat,
+    City,
     Entrance,
     EntranceFlat,
     Flat,
@@ -141,6 +142,12 @@ def rights_at(connection: sa.Connection, who: Who, house_id: int) -> frozenset[R
     row = connection.execute(house.where(House.id == house_id)).first()
     found = zip(_RIGHTS, row, strict=True) if row is not None else ()
     return frozenset(right for right, within in found if within)
+
+
+def zone_of(connection: sa.Connection, house_id: int) -> str:
+    """The time zone of a house: its own, or its city's."""
+    query = sa.select(sa.func.coalesce(House.time_zone, City.time_zone)).join(City, City.id == House.city_id)
+    return connection.scalar(query.where(House.id == house_id)) or ""
 
 
 def grid_of(connection: sa.Connection, who: Who, house_id: int, now: float) -> HouseGrid:

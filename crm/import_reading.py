@@ -12,6 +12,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, time, timedelta
@@ -32,6 +33,19 @@ PRECISE_BELOW = 10**15  # Excel keeps 15 digits of a number
 DELIMITERS = ";,\t"
 _DROPPED = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
 _SPACES = str.maketrans(dict.fromkeys("\xa0\u202f\u2007\r\n\t", " "))
+# What openpyxl raises where parts are missing, damaged, or XML that makes no sense.
+_BROKEN = (
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    EOFError,
+    SyntaxError,
+    zlib.error,
+    OSError,
+)
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 
@@ -167,23 +181,24 @@ def _open_xlsx(path: Path) -> Iterator[Sheet]:
     import openpyxl  # type: ignore[import-untyped]
     from openpyxl.utils.exceptions import InvalidFileException  # type: ignore[import-untyped]
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _see_that_it_fits(archive.infolist())
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                _see_that_it_fits(archive.infolist())
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-            try:
-                if not book.worksheets:
-                    raise Unreadable("the workbook has no sheet")
-                sheet = book.worksheets[0]
-                rows = sheet.max_row or 0
-                sheet.reset_dimensions()  # a program that wrote them wrong would cut the sheet short
-                yield Sheet(min(rows, MAX_ROWS), _xlsx_lines(sheet))
-            finally:
-                book.close()
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, EOFError, SyntaxError) as error:
-        # a missing part is a KeyError, XML that is none a SyntaxError
-        raise Unreadable(f"this is no .xlsx workbook, or a damaged one ({error}): save it anew") from error
+        except (zipfile.BadZipFile, InvalidFileException, *_BROKEN) as error:
+            raise Unreadable(
+                f"this is no .xlsx workbook, or a damaged one ({error}): save it anew"
+            ) from error
+        try:
+            if not book.worksheets:
+                raise Unreadable("the workbook has no sheet")
+            sheet = book.worksheets[0]
+            rows = sheet.max_row or 0
+            sheet.reset_dimensions()  # a program that wrote them wrong would cut the sheet short
+            yield Sheet(min(rows, MAX_ROWS), _xlsx_lines(sheet))
+        finally:
+            book.close()
 
 
 def _see_that_it_fits(parts: list[zipfile.ZipInfo]) -> None:
@@ -213,12 +228,7 @@ def _xlsx_lines(sheet: Any) -> Iterator[Line]:
             line = _line(number, texts, faults)
             if line is not None:
                 yield line
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:  # openpyxl's, of XML that makes no sense
+    except (zipfile.BadZipFile, *_BROKEN) as error:
         raise Unreadable(f"the sheet cannot be read ({error}): save the workbook anew, or as CSV") from error
 
 

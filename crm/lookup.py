@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from attrs import field, frozen
 
 from config import Ringing
+from crm.block_model import BlockKindRow
 from crm.model import (
     Account,
     AccountFlat,
@@ -80,8 +81,9 @@ class AccountInfo:
 
 @frozen
 class FlatInfo:
-    """A flat: `blocks` that stand and `auto_open`, both at the moment of the lookup; the accounts to ring.
+    """A flat: `blocks` that stand and stop calls, and `auto_open`, at the moment of the lookup; the accounts to ring.
 
+    `prompt` is what a visitor who is stopped hears, "" for what is usual (a sound's name, no path).
     `address` is that of its house, with the door at which the panel stands ("Челябинск, ул. Ленина 5, ворота").
     """
 
@@ -91,6 +93,7 @@ class FlatInfo:
     blocks: tuple[str, ...]
     auto_open: bool
     accounts: tuple[AccountInfo, ...]
+    prompt: str = ""
 
 
 @frozen
@@ -107,11 +110,12 @@ class Lookup:
 
 @frozen
 class Block:
-    """A block with its time: it stands from `since` until `until` (None: until it is taken back)."""
+    """A block that stops calls, with its kind's prompt: from `since` until `until` (None: until it is taken back)."""
 
     kind: str
     since: float
     until: float | None
+    prompt: str = ""
 
 
 @frozen
@@ -127,10 +131,13 @@ class Answer:
         """What it means at `now` (UTC)."""
         flat = self.flat
         if flat is not None and (self.blocks or self.auto_open_until is not None):
-            standing = (b for b in self.blocks if b.since <= now and (b.until is None or now < b.until))
+            standing = [b for b in self.blocks if b.since <= now and (b.until is None or now < b.until)]
+            standing.sort(key=lambda block: (block.since, block.kind))
             blocks = tuple(dict.fromkeys(b.kind for b in standing))
             opens = self.auto_open_until is not None and now < self.auto_open_until
-            flat = FlatInfo(flat.id, flat.number, flat.address, blocks, opens, flat.accounts)
+            # Of several blocks the visitor hears the one that began first, of those that have something to say.
+            prompt = next((b.prompt for b in standing if b.prompt), "")
+            flat = FlatInfo(flat.id, flat.number, flat.address, blocks, opens, flat.accounts, prompt)
         return Lookup(self.panel, flat, stale)
 
 
@@ -187,8 +194,10 @@ def ask(connection: sa.Connection, sip_user: str, dialled: str, now: float) -> A
     found: dict[_Candidate, list[Block]] = {}
     for row in _FLATS.rows(connection, domophone=id, number=number, now=now):
         blocks = found.setdefault(_Candidate(*row[:6]), [])
-        if row[6] is not None:
-            blocks.append(Block(*row[6:]))
+        kind, since, until, stops, prompt = row[6:]
+        # A kind that nobody knows stops calls, as every kind did once.
+        if kind is not None and (stops is None or stops):
+            blocks.append(Block(kind, since, until, prompt or ""))
     chosen = _choose(dialling, prefix, number, found, doors)
     if chosen is None:
         return Answer(panel)
@@ -274,7 +283,7 @@ def _flat_address(flat: _Candidate, doors: Sequence[_Door]) -> str:
 
 def _flats_statement() -> sa.CompoundSelect[Any]:
     served, at, house = table(DomophoneEntrance), table(EntranceFlat), table(HouseEntrance)
-    flat, block = table(Flat), table(FlatBlock)
+    flat, block, kind = table(Flat), table(FlatBlock), table(BlockKindRow)
     standing = sa.and_(
         block.c.flat_id == flat.c.id,
         sa.or_(block.c.until.is_(None), block.c.until > sa.bindparam("now", type_=sa.Double())),
@@ -282,6 +291,7 @@ def _flats_statement() -> sa.CompoundSelect[Any]:
     columns = (
         *(flat.c.id, flat.c.house_id, flat.c.number, flat.c.auto_open_until),
         *(at.c.entrance_id, at.c.panel_number, block.c.kind, block.c["from"], block.c.until),
+        *(kind.c.stops_calls, kind.c.prompt),
     )
     here = served.c.domophone_id == sa.bindparam("domophone", type_=sa.Integer())
     number = sa.bindparam("number", type_=sa.String())
@@ -291,6 +301,7 @@ def _flats_statement() -> sa.CompoundSelect[Any]:
             served.join(at, at.c.entrance_id == served.c.entrance_id)
             .join(flat, flat.c.id == at.c.flat_id)
             .outerjoin(block, standing)
+            .outerjoin(kind, kind.c.code == block.c.kind)
         )
         .where(here, at.c.panel_number == number)
     )
@@ -301,6 +312,7 @@ def _flats_statement() -> sa.CompoundSelect[Any]:
             .join(flat, flat.c.house_id == house.c.house_id)
             .join(at, sa.and_(at.c.flat_id == flat.c.id, at.c.entrance_id == served.c.entrance_id))
             .outerjoin(block, standing)
+            .outerjoin(kind, kind.c.code == block.c.kind)
         )
         .where(here, flat.c.number == number)
     )

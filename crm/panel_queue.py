@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
+from crm.code_panels import forgotten, is_wanted, sync_codes
 from crm.company_model import CodeDelivery, CompanyCode
 from crm.key_model import Key, KeyDelivery
 from crm.key_panels import BEING_TOLD
@@ -32,8 +33,12 @@ class What(Enum):
     """What a panel is told."""
 
     FORGET_KEY = "forget_key"
+    FORGET_CODE = "forget_code"
     CODE = "code"
     LEARN_KEY = "learn_key"
+
+
+_OF_CODES = (What.FORGET_CODE, What.CODE)
 
 
 @frozen
@@ -122,7 +127,7 @@ def claim_panel(store: Store, domophone_id: int, now: float, lease_s: float, lim
     return Claim(domophone_id, panel.mac, panel.sip_user, access, tuple(items))
 
 
-def finish(store: Store, domophone_id: int, told: Iterable[Told], now: float) -> None:
+def finish(store: Store, domophone_id: int, told: Collection[Told], now: float) -> None:
     """Write what became of the items of a claim; what is wanted otherwise meanwhile is due at once."""
     with store.transaction() as connection:
         for each in told:
@@ -140,6 +145,12 @@ def finish(store: Store, domophone_id: int, told: Iterable[Told], now: float) ->
                 connection.execute(turned.values(due_at=now, error="", tries=0))
                 mine = sa.and_(mine, of.c.wanted == wanted)
             connection.execute(sa.update(of).where(mine).values(values))
+        done = [each.item for each in told if each.again_at is None]
+        gone = [item.ref_id for item in done if item.what is What.FORGET_CODE]
+        if gone:
+            forgotten(connection, domophone_id, gone, now)
+        if any(item.what in _OF_CODES for item in done):
+            sync_codes(connection, now, panels=[domophone_id])
 
 
 def take_back(store: Store, domophone_id: int, items: Iterable[Item], now: float) -> None:
@@ -198,14 +209,17 @@ def _due_items(connection: sa.Connection, domophone_id: int, now: float, limit: 
         .scalar_subquery()
     )
     codes = (
-        sa.select(_CODES.c.code_id, _MADE.c.code, _CODES.c.tries, old)
+        sa.select(_CODES.c.code_id, _MADE.c.code, _CODES.c.tries, old, is_wanted(_CODES))
         .join(_MADE, _MADE.c.id == _CODES.c.code_id)
         .where(_due(_CODES, domophone_id, now))
         .order_by(_MADE.c.made_at, _MADE.c.id)
         .limit(limit)
     )
     items = [
-        Item(What.CODE, id, code, was or "", tries + 1) for id, code, tries, was in connection.execute(codes)
+        Item(What.CODE, id, code, was or "", tries + 1)
+        if wanted
+        else Item(What.FORGET_CODE, id, code, "", tries + 1)
+        for id, code, tries, was, wanted in connection.execute(codes)
     ]
     for id, uid, wanted, tries in connection.execute(keys):
         what = What.LEARN_KEY if wanted else What.FORGET_KEY
@@ -217,16 +231,16 @@ def _due_items(connection: sa.Connection, domophone_id: int, now: float, limit: 
 def _end_old_codes(connection: sa.Connection, domophone_id: int, now: float) -> None:
     """Codes that came too late for this panel, as their company has a newer one, are not told any more."""
     over = sa.select(_MADE.c.id).where(_MADE.c.id == _CODES.c.code_id, _MADE.c.ended_at.is_not(None))
-    late = sa.update(_CODES).where(_due(_CODES, domophone_id, now), sa.exists(over))
+    late = sa.update(_CODES).where(_due(_CODES, domophone_id, now), sa.exists(over), is_wanted(_CODES))
     connection.execute(late.values(done_at=now, error="the code was over before the panel could be told"))
 
 
 def _place(what: What) -> tuple[sa.Table, str]:
-    return (_CODES, "code_id") if what is What.CODE else (_KEYS, "key_id")
+    return (_CODES, "code_id") if what in _OF_CODES else (_KEYS, "key_id")
 
 
 def _by_table(items: Iterable[Item]) -> list[tuple[sa.Table, str, list[int]]]:
     every = list(items)
-    codes = [item.ref_id for item in every if item.what is What.CODE]
-    keys = [item.ref_id for item in every if item.what is not What.CODE]
+    codes = [item.ref_id for item in every if item.what in _OF_CODES]
+    keys = [item.ref_id for item in every if item.what not in _OF_CODES]
     return [(of, name, ids) for of, name, ids in ((_CODES, "code_id", codes), (_KEYS, "key_id", keys)) if ids]

@@ -69,7 +69,9 @@ def search(
 
     Raises DatabaseAway, SchemaMismatch.
     """
-    text = " ".join(text.replace("\0", " ").split())[:LONGEST]
+    # Neither NUL nor half a character can be put into the database's language.
+    text = text.replace("\0", " ").encode(errors="ignore").decode()
+    text = " ".join(text.split())[:LONGEST]
     if not text:
         return ()
     ends = time.monotonic() + deadline_s

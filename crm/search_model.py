@@ -1,4 +1,4 @@
-"""The index that finds houses, people and companies by words."""
+"""The index that finds houses, people, companies and keys (crm.search_index makes it)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from crm.model import Base
 
 
 class SearchWord(Base):
-    """A word (small letters, "ё" as "е") of what is found by it: `kind` "house", "resident" or "company", and its id."""
+    """The words of a name (small letters, "ё" as "е"), beginning with one of them, or "~" and the end of a number: `kind`
+    is search_index.Indexed's value, `ref_id` the id of what is found by it."""
 
     __tablename__ = "search_words"
     __table_args__ = (sa.Index(None, "kind", "ref_id"),)

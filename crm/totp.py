@@ -53,8 +53,20 @@ def enrol(store: Store, seal: Seal, employee_id: int) -> Enrolment:
         if not row:
             _need(connection, employee_id)
             raise Conflict("a second factor is on already: turn it off first")
-    uri = pyotp.TOTP(secret).provisioning_uri(name=row.login, issuer_name=ISSUER)
-    return Enrolment(secret, uri, qr_svg(uri))
+    return _enrolment(secret, row.login)
+
+
+def begun(store: Store, seal: Seal, employee_id: int) -> Enrolment:
+    """What was begun and is not confirmed yet, once more. Raises Conflict (nothing was begun, or it is on), SealError."""
+    with store.reading() as connection:
+        row = connection.execute(
+            sa.select(_EMPLOYEES.c.login, _EMPLOYEES.c.totp_secret).where(
+                _EMPLOYEES.c.id == employee_id, _EMPLOYEES.c.totp_on == sa.false()
+            )
+        ).first()
+    if not row or not row.totp_secret:
+        raise Conflict("there is no second factor to confirm: begin again")
+    return _enrolment(seal.open(row.totp_secret), row.login)
 
 
 def confirm(store: Store, seal: Seal, who: Who, employee_id: int, code: str, token: str, now: float) -> str:
@@ -127,6 +139,11 @@ def qr_svg(text: str) -> str:
         nl=False,
     )
     return out.getvalue().decode()
+
+
+def _enrolment(secret: str, login: str) -> Enrolment:
+    uri = pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name=ISSUER)
+    return Enrolment(secret, uri, qr_svg(uri))
 
 
 def _need(connection: sa.Connection, employee_id: int) -> None:

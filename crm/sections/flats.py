@@ -7,7 +7,9 @@ import sqlalchemy as sa
 from crm.model import DomophoneEntrance, Entrance, EntranceFlat, Flat, HouseEntrance, table
 from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
-from crm.sections.housing import PREFIX, SECTION
+from crm.search_text import readings
+from crm.sections import ties
+from crm.sections.housing import PREFIX, SECTION, houses_named
 from crm.sections.shared import (
     FLAT_TITLE,
     FLATS,
@@ -20,13 +22,8 @@ from crm.who import Conflict, Who
 
 ENTRANCES = table(Entrance)
 # "2" before "10": numbers by their digits at the beginning, filled up with zeros. Both databases make it alike.
-IN_ORDER = (
-    sa.func.substr(
-        "0" * 20,
-        1 + sa.func.length(FLATS.c.number) - sa.func.length(sa.func.ltrim(FLATS.c.number, "0123456789")),
-    )
-    + FLATS.c.number
-)
+_DIGITS = sa.func.length(FLATS.c.number) - sa.func.length(sa.func.ltrim(FLATS.c.number, "0123456789"))
+IN_ORDER = sa.func.substr("0" * 20, 1 + _DIGITS, type_=sa.String) + FLATS.c.number
 
 
 def _entrance_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
@@ -76,6 +73,7 @@ ENTRANCES_RESOURCE = Resource(
             other="house_id",
             to="houses",
             fields=(PREFIX,),
+            changed=ties.entrance_to_house,
         ),
         Link(
             name="domophones",
@@ -84,6 +82,7 @@ ENTRANCES_RESOURCE = Resource(
             mine="entrance_id",
             other="domophone_id",
             to="domophones",
+            changed=ties.entrance_to_panel,
         ),
         Link(
             name="flats",
@@ -92,6 +91,7 @@ ENTRANCES_RESOURCE = Resource(
             mine="entrance_id",
             other="flat_id",
             to="flats",
+            changed=ties.entrance_to_flat,
             fields=(
                 Field(
                     name="panel_number",
@@ -125,6 +125,21 @@ def _check_flat(connection: sa.Connection, who: Who, id: int | None, values: Val
     return {}
 
 
+def _picked(text: str) -> sa.ColumnElement[bool]:
+    """By the address of its house, and its number if that was typed: "Ленина 5, 42"."""
+    address, comma, number = text.rpartition(",")
+    if comma and number.strip():
+        named = houses_named(address, FLATS.c.house_id)
+        bare = number.strip().removeprefix("кв.").removeprefix("кв").strip()
+        if named is not None:
+            return sa.and_(named, FLATS.c.number == bare)
+    flats = [each.flat for each in readings(text) if each.flat]
+    named = houses_named(text, FLATS.c.house_id)
+    if named is None:
+        return FLATS.c.contract == text
+    return sa.and_(named, FLATS.c.number.in_(flats)) if flats else named
+
+
 FLATS_RESOURCE = Resource(
     name="flats",
     entity="flat",
@@ -139,6 +154,7 @@ FLATS_RESOURCE = Resource(
     edit=Right.HOUSING_EDIT,
     reach=reach_of_houses,
     check=_check_flat,
+    picked_by=_picked,
     order_of={"house_id": ("number",)},
     fields=(
         Field(
@@ -204,6 +220,7 @@ FLATS_RESOURCE = Resource(
             other="entrance_id",
             to="entrances",
             fields=ENTRANCES_RESOURCE.link("flats").fields,
+            changed=ties.flat_to_entrance,
         ),
     ),
 )

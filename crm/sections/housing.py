@@ -12,6 +12,9 @@ from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
 from crm.search_index import Indexed, reindex
 from crm.search_model import SearchWord
+from crm.search_places import words_match
+from crm.search_text import readings
+from crm.sections import ties
 from crm.sections.shared import (
     CITIES,
     HOUSE_TITLE,
@@ -171,6 +174,8 @@ def _prepare_house(desk: Any, connection: sa.Connection, values: Values, before:
 
 
 def _check_house(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    if values["street_id"] is None:
+        return {}
     here = sa.select(HOUSES.c.id).where(
         HOUSES.c.street_id == values["street_id"], HOUSES.c.number == values["number"]
     )
@@ -187,6 +192,9 @@ def _house_written(connection: sa.Connection, id: int, before: Row | None, after
         named = ("street_id", "number", "city_id")
         if before is None or any(before.values[each] != after.values[each] for each in named):
             reindex(connection, Indexed.HOUSE, [id])
+        whose = ("city_id", "company_id")
+        if before is not None and any(before.values[each] != after.values[each] for each in whose):
+            ties.house_is_anothers(connection, id)
         return
     flat, door, other = table(Flat), table(HouseEntrance), table(HouseEntrance).alias()
     shared = sa.exists().where(other.c.entrance_id == door.c.entrance_id, other.c.house_id != id)
@@ -200,6 +208,18 @@ def _house_written(connection: sa.Connection, id: int, before: Row | None, after
             )
     mine = sa.and_(SearchWord.kind == Indexed.HOUSE.value, SearchWord.ref_id == id)
     connection.execute(sa.delete(SearchWord).where(mine))
+
+
+def houses_named(text: str, house_id: Any) -> sa.ColumnElement[bool] | None:
+    """The condition on a house's id that its address has these words; None: too little was typed."""
+    words = [words_match(Indexed.HOUSE, reading.words) for reading in readings(text)]
+    ways = [house_id.in_(sa.select(SearchWord.ref_id).where(each)) for each in words if each is not None]
+    return sa.or_(*ways) if ways else None
+
+
+def _picked(text: str) -> sa.ColumnElement[bool]:
+    named = houses_named(text, HOUSES.c.id)
+    return HOUSE_TITLE.icontains(text, autoescape=True) if named is None else named
 
 
 HOUSES_RESOURCE = Resource(
@@ -219,6 +239,7 @@ HOUSES_RESOURCE = Resource(
     reach=reach_of_houses,
     prepare=_prepare_house,
     check=_check_house,
+    picked_by=_picked,
     written=lambda connection, who, id, before, after: _house_written(connection, id, before, after),
     fields=(
         Field(
@@ -319,6 +340,7 @@ HOUSES_RESOURCE = Resource(
             other="entrance_id",
             to="entrances",
             fields=(PREFIX,),
+            changed=ties.house_to_entrance,
         ),
     ),
 )

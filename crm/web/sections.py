@@ -10,8 +10,10 @@ from crm.web import (
     block_pages,
     board_pages,
     call_pages,
+    change_pages,
     company_pages,
     device_pages,
+    group_pages,
     housing_pages,
     import_pages,
     key_pages,
@@ -21,6 +23,7 @@ from crm.web import (
     search_pages,
     sos_pages,
     staff_pages,
+    token_pages,
 )
 from crm.web.menu import Item, Section
 from crm.web.page import Extra
@@ -38,6 +41,9 @@ _MODULES = (
     block_pages,
     import_pages,
     staff_pages,
+    group_pages,
+    token_pages,
+    change_pages,
     search_pages,
     profile_pages,
 )

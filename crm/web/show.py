@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
@@ -88,4 +89,22 @@ def plain(field: Field, value: Any, shown: Mapping[str, str], clock: Clock) -> s
             return str(value)
 
 
-FILTERS: Mapping[str, Callable[..., Any]] = {"duration": duration, "number": number, "mac": mac}
+def browser(agent: str) -> str:
+    """A User-Agent in short: "Firefox 128 · Linux". One that is no browser's stays as it is, cut."""
+    name = re.search(r"(Edg|OPR|YaBrowser|Firefox|Chrome|Version)[A-Za-z]*/(\d+)", agent)
+    if name is None:
+        return agent[:60]
+    system = re.search(r"Windows|Android|iPhone|iPad|Mac OS|Linux", agent)
+    names = {"Edg": "Edge", "OPR": "Opera", "YaBrowser": "Yandex", "Version": "Safari"}
+    browsers = [each for each in ("Edg", "OPR", "YaBrowser") if f"{each}/" in agent]
+    found = re.search(rf"{browsers[0]}/(\d+)", agent) if browsers else None
+    shown = f"{names[browsers[0]]} {found[1]}" if found else f"{names.get(name[1], name[1])} {name[2]}"
+    return f"{shown} · {system[0]}" if system else shown
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "browser": browser,
+    "duration": duration,
+    "number": number,
+    "mac": mac,
+}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import RequestEncodingType
+from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from crm.passwords import Passwords, TooBusy
 from crm.sign_in import SignInFailed, confirm_code, sign_in, sign_out
-from crm.site import Site, site_of
+from crm.site import Site, address_of, site_of
 from crm.web.guard import cookie_name, limits_of, local, origin_of
 from crm.web.language import LANGUAGES
 from crm.web.page import render
@@ -20,6 +22,15 @@ from crm.web.page import render
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
 Anybody = Request[Any, Any, Any]
 OPEN = {"exclude_from_auth": True}
+BUSY_S = "5"
+TRIES_A_MINUTE = 60  # from one address, whatever comes of them; crm.lockout counts failures
+
+
+def _who_tries(request: Anybody) -> str:
+    return address_of(request, site_of(request).config)
+
+
+TRIES = RateLimitConfig(("minute", TRIES_A_MINUTE), identifier_for_request=_who_tries).middleware
 
 
 def session_cookie(site: Site, token: str) -> Cookie:
@@ -40,7 +51,7 @@ def sign_in_page(request: Anybody) -> Response[str]:
     return _form(request, request.query_params.get("next", "/"))
 
 
-@post("/sign-in", sync_to_thread=True, opt=OPEN, status_code=200)
+@post("/sign-in", sync_to_thread=True, opt=OPEN, status_code=200, middleware=[TRIES])
 def do_sign_in(request: Anybody, data: Form) -> Response[Any]:
     site = site_of(request)
     back = local(str(data.get("next", "/")))
@@ -57,9 +68,11 @@ def do_sign_in(request: Anybody, data: Form) -> Response[Any]:
             limits=limits_of(site.config),
         )
     except SignInFailed as error:
-        return _form(request, back, error=str(error), status=403)
+        return _failed(request, back, error, second_factor=False)
     except TooBusy as error:
-        return _form(request, back, error=str(error), status=503)
+        busy = _form(request, back, error=str(error), status=503)
+        busy.headers["Retry-After"] = BUSY_S
+        return busy
     if found.complete:
         return _on(site, back, found.token)
     page = _form(request, back, second_factor=True)
@@ -67,7 +80,7 @@ def do_sign_in(request: Anybody, data: Form) -> Response[Any]:
     return page
 
 
-@post("/sign-in/code", sync_to_thread=True, opt=OPEN, status_code=200)
+@post("/sign-in/code", sync_to_thread=True, opt=OPEN, status_code=200, middleware=[TRIES])
 def do_confirm(request: Anybody, data: Form) -> Response[Any]:
     site = site_of(request)
     back = local(str(data.get("next", "/")))
@@ -82,7 +95,7 @@ def do_confirm(request: Anybody, data: Form) -> Response[Any]:
             limits=limits_of(site.config),
         )
     except SignInFailed as error:
-        return _form(request, back, error=str(error), status=403, second_factor=not error.begin_again)
+        return _failed(request, back, error, second_factor=not error.begin_again)
     return _on(site, back, found.token)
 
 
@@ -102,6 +115,20 @@ def set_language(request: Anybody, language: FromPath[str]) -> Response[Any]:
         response.set_cookie(
             Cookie(key="language", value=language, path="/", samesite="lax", max_age=31_536_000)
         )
+    return response
+
+
+def failed_status(error: SignInFailed) -> tuple[int, dict[str, str]]:
+    """How a refusal is answered, and with which headers: the same for whatever was wrong with what was entered."""
+    if error.retry_after_s is None:
+        return 403, {}
+    return 429, {"Retry-After": str(math.ceil(error.retry_after_s))}
+
+
+def _failed(request: Anybody, back: str, error: SignInFailed, *, second_factor: bool) -> Response[str]:
+    status, headers = failed_status(error)
+    response = _form(request, back, error=str(error), status=status, second_factor=second_factor)
+    response.headers.update(headers)
     return response
 
 

@@ -17,7 +17,7 @@ from crm.device_access import set_panel_access
 from crm.key_model import KeyDelivery, KeyScope
 from crm.key_reach import Binding
 from crm.keys import add_key, find_key_again, lose_key, panels_of_key
-from crm.model import Domophone, Vendor, table
+from crm.model import Base, City, Domophone, DomophoneEntrance, Entrance, House, HouseEntrance, Vendor, table
 from crm.panel_queue import Told, claim_panel, count_waiting, due_panels, finish
 from crm.sealed import new_key
 from crm.store import Store
@@ -296,10 +296,27 @@ def new_code(store: Store, panel: int, code: str, at: float, company: int | None
         connection.execute(sa.update(codes).where(before).values(ended_at=at))
         made = sa.insert(codes).values(company_id=company, code=code, made_at=at).returning(codes.c.id)
         id = int(connection.execute(made).scalar_one())
+        serve(connection, panel, company)
         connection.execute(
             sa.insert(table(CodeDelivery)).values(code_id=id, domophone_id=panel, due_at=at - 10)
         )
         return id
+
+
+def serve(connection: sa.Connection, panel: int, company: int) -> None:
+    """The panel serves a house of this company, if it serves none yet."""
+    if connection.scalar(sa.select(House.id).where(House.company_id == company)) is not None:
+        return
+
+    def add(of: type[Base], **values: object) -> int:
+        made = sa.insert(table(of)).values(values).returning(table(of).c.id)
+        return int(connection.execute(made).scalar_one())
+
+    city = add(City, name="Челябинск", region="", time_zone="Asia/Yekaterinburg")
+    house = add(House, city_id=city, street="ул. Ленина", number="1", company_id=company)
+    door = add(Entrance, name="п. 1")
+    connection.execute(sa.insert(table(HouseEntrance)).values(house_id=house, entrance_id=door))
+    connection.execute(sa.insert(table(DomophoneEntrance)).values(domophone_id=panel, entrance_id=door))
 
 
 def code_row(store: Store, code: int) -> tuple[bool, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from crm.call_model import Call
 from crm.company_model import Company
@@ -299,6 +301,18 @@ def test_an_employee_is_found_by_login_and_name(town: Town) -> None:
 )
 def test_what_means_nothing_finds_nothing(town: Town, text: str) -> None:
     assert search(town.store, SYSTEM, text) == ()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text(max_size=30)
+    | st.text("лен5 42кпд.,-/+7:абв0фABCDEF\"'%_\\~\ud800²٣", max_size=20).map(lambda text: f"ленина {text}")
+)
+def test_whatever_is_typed_is_answered(town: Town, text: str) -> None:
+    for group in search(town.store, SYSTEM, text, deadline_s=PATIENT_S):
+        assert group.hits
+        assert not group.late
+        assert len({hit.id for hit in group.hits}) == len(group.hits) <= 5
 
 
 def test_each_kind_needs_its_right(town: Town) -> None:
