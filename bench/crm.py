@@ -186,15 +186,8 @@ async def sign_in(client: httpx.AsyncClient) -> None:
     """As a browser does. Raises BenchFailed."""
     page = await client.get("/sign-in")
     field = re.search(r'name="_csrf_token" value="([^"]+)"', page.text)
-    answer = await client.post(
-        "/sign-in",
-        data={
-            "login": LOGIN,
-            "password": PASSWORD,
-            "next": "/",
-            "_csrf_token": field[1] if field else "",
-        },
-    )
+    form = {"login": LOGIN, "password": PASSWORD, "next": "/", "_csrf_token": field[1] if field else ""}
+    answer = await client.post("/sign-in", data=form)
     if answer.status_code != 303:
         raise BenchFailed(f"the administrator cannot sign in: HTTP {answer.status_code}")
 

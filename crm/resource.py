@@ -125,7 +125,7 @@ class Resource:
     edit: Right | None = None
     reach: Reaches | None = None
     order: tuple[str, ...] = ()
-    order_of: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    order_of: Mapping[str, tuple[str, ...]] = field(factory=dict, eq=False)
     links: tuple[Link, ...] = ()
     creates: bool = True
     deletes: bool = True

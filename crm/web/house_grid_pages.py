@@ -51,7 +51,9 @@ def grid_part(request: Asked, id: FromPath[int]) -> Response[Any]:
     context = _grid(site, request, id, request.query_params.get("by", ""))
     flat = _address(request).get("flat", "")
     response = render(request, "house_grid.html", **context, open_flat=flat)
-    response.headers["HX-Replace-Url"] = with_query(f"/houses/{id}", {"by": context["view"].value, "flat": flat})
+    response.headers["HX-Replace-Url"] = with_query(
+        f"/houses/{id}", {"by": context["view"].value, "flat": flat}
+    )
     return response
 
 

@@ -1,13 +1,22 @@
-"""What houses and flats have beside what all records have."""
+"""What houses, entrances and flats have beside what all records have."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from crm.web import house_door_pages, house_grid_pages, new_house_pages
 from crm.web.menu import Item
 from crm.web.page import Extra
 
-PAGES: list[Any] = []
-EXTRAS: Mapping[str, Extra] = {}
+PAGES: list[Any] = [
+    *new_house_pages.HANDLERS,
+    *house_grid_pages.HANDLERS,
+    *house_door_pages.HANDLERS,
+]
+EXTRAS: Mapping[str, Extra] = {
+    "houses": Extra(panels=house_grid_pages.house_panels, actions=house_door_pages.house_actions),
+    "flats": Extra(panels=house_grid_pages.flat_panels),
+    "entrances": Extra(actions=house_door_pages.entrance_actions),
+}
 ITEMS: tuple[Item, ...] = ()
