@@ -12,7 +12,6 @@ A process of its own: however busy it is, no call waits for it.
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from functools import partial
@@ -33,11 +32,13 @@ from crm.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
 from crm.who import Who
 from nodes import NodeError, Nodes
-from restarts import ChildEvent, Event, TooManyRestarts
-from serving import CannotListen, serve
+from restarts import TooManyRestarts
+from running import log_child, run_until_signal
+from serving import serve
 from supervisor import ChildSpec, Supervisor
 
 CLEAN_UP_S = 3600.0
+STOP_S = 15.0
 log = structlog.get_logger("crm")
 
 
@@ -93,7 +94,7 @@ class CrmServer:
             ],
             name="crm",
             intensity=1_000_000,
-            on_event=_log_child,
+            on_event=log_child,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
@@ -133,31 +134,11 @@ def main(config: Config) -> int:
     code = 0
     set_trio_capacity_limiter(trio.CapacityLimiter(config.web.threads))
     try:
-        trio.run(_run_until_signal, server, restrict_keyboard_interrupt_to_checkpoints=True)
+        trio.run(
+            partial(run_until_signal, server.run, stop_s=STOP_S),
+            restrict_keyboard_interrupt_to_checkpoints=True,
+        )
     except* TooManyRestarts as group:
         code = 1
         log.error("the CRM gives up", why=str(group.exceptions[0]))
     return code
-
-
-async def _run_until_signal(server: CrmServer) -> None:
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            nursery.start_soon(server.run)
-            async for number in signals:
-                log.info("stopping", signal=signal.Signals(number).name)
-                nursery.cancel_scope.cancel()
-                break
-
-
-def _log_child(event: ChildEvent) -> None:
-    what = {"supervisor": event.supervisor, "child": event.child}
-    match event.event:
-        case Event.READY | Event.ENDED:
-            log.debug("a part is as it should be", **what, now=event.event.value)
-        case Event.RESTARTING:
-            log.info("a part is started again", **what, in_s=round(event.delay_s, 2))
-        case Event.FAILED if isinstance(event.error, CannotListen):
-            log.error(str(event.error), **what)
-        case _:
-            log.error("a part failed", **what, now=event.event.value, exc_info=event.error)

@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from errno import EADDRINUSE
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import trio
-from hypercorn.config import Config as ServerConfig
-from hypercorn.trio import serve as serve_asgi
-from hypercorn.typing import ASGIFramework
 from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -27,6 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 
 import board_page
 import node_api
+import serving
 from board import Board, board_fields
 from node_api import NodeApi
 
@@ -35,10 +31,6 @@ Readiness = Callable[[], dict[str, str | None]]
 BACKLOG = 100
 _log = structlog.get_logger("http")
 _NO_STORE = {"Cache-Control": "no-store"}
-
-
-class CannotListen(Exception):
-    """The address for HTTP cannot be had; the message says why and what to do."""
 
 
 async def serve(
@@ -55,39 +47,8 @@ async def serve(
     Without a `board` there are no pages of it, without an `api` nothing for the CRM. Starts with the URL that it answers
     at. Raises CannotListen.
     """
-    server = ServerConfig()
-    server.accesslog = server.errorlog = None
-    server.include_server_header = False
-    app = cast(
-        ASGIFramework, _application(readiness, board, api, registry)
-    )  # each has its own types for ASGI
-    # hypercorn takes the socket over and closes it; binding it here makes a port in use one plain error.
-    server.bind = [f"fd://{await _listen(address)}"]
-    async with trio.open_nursery() as nursery:
-        urls: list[str] = await nursery.start(partial(serve_asgi, app, server))
-        task_status.started(urls[0])
-
-
-async def _listen(address: str) -> int:
-    """A socket that is bound to `address`, as its file descriptor, which the caller owns."""
-    host, _, port = address.rpartition(":")
-    try:
-        found = await trio.socket.getaddrinfo(host.strip("[]"), port, type=trio.socket.SOCK_STREAM)
-        family, kind, protocol, _, where = found[0]
-        with trio.socket.socket(family, kind, protocol) as listening:
-            listening.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
-            await listening.bind(where)
-            listening.listen(BACKLOG)
-            return listening.detach()
-    except OSError as error:
-        hint = (
-            "end what listens there, or set another"
-            if error.errno == EADDRINUSE
-            else "set one of this machine's"
-        )
-        raise CannotListen(
-            f"HTTP cannot listen at {address} ({error.strerror}): {hint} in [node] http"
-        ) from error
+    app = _application(readiness, board, api, registry)
+    await serving.serve(app, address, "[node] http", task_status=task_status)
 
 
 def _application(

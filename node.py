@@ -22,11 +22,8 @@ still come; the journal last. A call that comes in between stays in Asterisk, fo
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +49,8 @@ from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
 from node_api import NodeApi
 from node_live import NodeLive, Parts
 from quality import QualityParts
-from restarts import ChildEvent, ChildState, Event, TooManyRestarts
+from restarts import ChildState, TooManyRestarts
+from running import log_child, run_until_signal
 from sos import Sos
 from supervisor import ChildSpec, Supervisor
 from telephony.ari.client import Ari
@@ -83,14 +81,14 @@ class Node:
             away=(DatabaseAway, SchemaMismatch),
             purge=partial(purge, self.store),
         )
-        self.sos = Sos(config, self.ari, self.journal, _log_child)
+        self.sos = Sos(config, self.ari, self.journal, log_child)
         self._world = World(config.node.name, config.call, self.ari, self.directory, self.journal, self.push)
         self.domophones: KeyedSupervisor[str, DomophoneMessage] = KeyedSupervisor(
-            self._domophone, name="domophones", capacity=64, intensity=100, on_event=_log_child
+            self._domophone, name="domophones", capacity=64, intensity=100, on_event=log_child
         )
         self.sos.domophones = self.domophones
         self.locks: dict[str, Hold] = {}  # the panels that are held
-        self.quality = QualityParts(config, self.ari, self.domophones, self.journal, _log_child)
+        self.quality = QualityParts(config, self.ari, self.domophones, self.journal, log_child)
         self.router = Router(
             self.ari,
             self.domophones,
@@ -102,7 +100,7 @@ class Node:
         self._rings_store = Store(config.crm.url, pool=2)  # not the connections that calls use
         self.rings = FlatRings(
             RingWorld(config.node.name, config.call, self.ari, self.journal, self.push, self._rings_store),
-            _log_child,
+            log_child,
         )
         self.live = NodeLive(
             Parts(
@@ -123,7 +121,7 @@ class Node:
             [ChildSpec("live", self.live.run), ChildSpec("http", http)],
             name="http",
             intensity=1_000_000,
-            on_event=_log_child,
+            on_event=log_child,
         )
         self.tree = Supervisor(
             [
@@ -142,7 +140,7 @@ class Node:
                 ChildSpec("http", self.http.run),
             ],
             name="node",
-            on_event=_log_child,
+            on_event=log_child,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
@@ -258,39 +256,9 @@ def main(config: Config, listen: Listener | None = None) -> int:
     gc.set_threshold(50_000, 20, 50)
     code = 0
     try:
-        trio.run(_run_until_signal, node, restrict_keyboard_interrupt_to_checkpoints=True)
+        run = partial(run_until_signal, node.run, stop_s=config.node.stop_s + 5)
+        trio.run(run, restrict_keyboard_interrupt_to_checkpoints=True)
     except* TooManyRestarts as group:
         code = 1
         log.error("the node gives up", why=str(group.exceptions[0]))
     return code
-
-
-async def _run_until_signal(node: Node) -> None:
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            nursery.start_soon(node.run)
-            async for number in signals:
-                log.info("stopping", signal=signal.Signals(number).name)
-                _give_up_after(node.config.node.stop_s + 5)
-                nursery.cancel_scope.cancel()
-                break
-
-
-def _give_up_after(seconds: float, leave: Callable[[int], None] = os._exit) -> None:
-    """A part that does not end can't be killed; the process can."""
-    timer = threading.Timer(seconds, leave, (3,))
-    timer.daemon = True
-    timer.start()
-
-
-def _log_child(event: ChildEvent) -> None:
-    what = {"supervisor": event.supervisor, "child": event.child}
-    match event.event:
-        case Event.READY | Event.ENDED:
-            log.debug("a part is as it should be", **what, now=event.event.value)
-        case Event.RESTARTING:
-            log.info("a part is started again", **what, in_s=round(event.delay_s, 2))
-        case Event.FAILED if isinstance(event.error, health.CannotListen):
-            log.error(str(event.error), **what)
-        case _:
-            log.error("a part failed", **what, now=event.event.value, exc_info=event.error)

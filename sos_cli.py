@@ -114,7 +114,7 @@ def _print(lines: Iterable[str]) -> int:
 
 
 def _pools(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from actors.sos_stands import all_stand
+    from crm.sos_stands import all_stand
     from crm.sos_text import table
 
     stands = all_stand(settings, store)
@@ -188,10 +188,10 @@ def _leases(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _who(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from actors.sos_stands import standing
     from crm import sos_text
     from crm.columns import clean
     from crm.sos_leases import who
+    from crm.sos_stands import number_stands
 
     number = " ".join(args.number)
     owner = who(store, number, args.at)
@@ -221,7 +221,7 @@ def _who(args: argparse.Namespace, settings: Config, store: Store) -> int:
             "HELD": f"until {until}",
             "EXPIRED": f"was until {until}; kept until it is needed",
             "FREE": f"was until {until}; a call back reaches this panel until it is lent again",
-        }[standing(settings.sos, lease.number, lease, at).name]
+        }[number_stands(settings.sos, lease.number, lease, at).standing.name]
         lines["call"] = f"{lease.call_id}: see `teledom calls show {lease.call_id}`"
         lines["why"] = sos_text.why(lease)
     return _print(f"{name:12}{clean(text)}" for name, text in lines.items())

@@ -20,9 +20,9 @@ from actors.actor import Mailbox, Reply, ask
 from actors.duty_desk import Alarm, DutyDesk
 from actors.sos_books import LOAD_S, NOT_YET, SosBooks
 from actors.sos_file import SosFile
-from actors.sos_rules import Holding, Number, Pool, Standing
+from actors.sos_rules import Number, Pool
 from config import DispatchConfig, SosConfig
-from crm.sos import Lease, Why, same_number
+from crm.sos import Holding, Lease, Standing, Why, same_number
 from crm.sos_leases import PoolChanged, PoolState
 from crm.store import Store, StoreError
 

@@ -10,33 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from enum import IntEnum
 
 import attrs
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
-from crm.sos import Lease, Why
-
-
-class Standing(IntEnum):
-    """How a number stands; the lower is lent before the higher."""
-
-    FREE = 0  # nobody's, or kept long enough
-    EXPIRED = 1  # still kept for who had it, but its guarantee is over
-    HELD = 2  # guaranteed to who had it
-    IN_CALL = 3
-
-
-@frozen
-class Holding:
-    """For how long: `hold_s` is the guarantee after a call's end, `keep_s` how long it is kept if nobody needs it.
-
-    A call that is longer than `longest_s` is over, and its end was lost.
-    """
-
-    hold_s: float
-    keep_s: float
-    longest_s: float
+from crm import sos
+from crm.sos import Holding, Lease, Standing, Why
 
 
 @define
@@ -68,27 +47,12 @@ class Pool:
     # --- how things stand ------------------------------------------------------------------------------------
 
     def standing(self, number: Number, now: float) -> Standing:
-        lease = number.lease
-        if lease is None:
-            return Standing.FREE
-        ended = self._ended(number, lease, now)
-        if ended is None:
-            return Standing.IN_CALL
-        if ended + self._holding.keep_s <= now:
-            return Standing.FREE
-        held_until = lease.held_until if lease.held_until is not None else ended + self._holding.hold_s
-        return Standing.HELD if held_until > now else Standing.EXPIRED
+        ended = self._ended(number, number.lease, now) if number.lease is not None else None
+        return sos.standing(number.lease, ended, self._holding, now)
 
     def _ended(self, number: Number, lease: Lease, now: float) -> float | None:
         """When the last call on it ended; None while one goes on."""
-        if number.calls:
-            return None
-        if lease.ended_at is not None:
-            return lease.ended_at
-        longest = lease.started_at + self._holding.longest_s
-        if lease.held_until is not None:  # a call-back: it says what its end would be
-            longest = lease.held_until - self._holding.hold_s
-        return longest if longest <= now else None
+        return None if number.calls else sos.ended_at(lease, self._holding, now)
 
     def spare(self, now: float) -> int:
         """How many numbers can be lent without breaking a guarantee."""

@@ -154,14 +154,15 @@ def take_back(store: Store, who: Who, block_ids: Sequence[int], now: float) -> i
         raise Invalid({"": f"at most {FLATS_MOST} blocks are taken back in one go"})
     with store.transaction() as connection:
         kinds = {row.code: _kind(row) for row in connection.execute(sa.select(_KINDS))}
-        seen, mine = _house_within(_sight(who)), {code: _may_set(who, each) for code, each in kinds.items()}
+        mine = [(_BLOCKS.c.kind == code, _reach(who, each).of_houses()) for code, each in kinds.items()]
+        may = sa.case(*mine, else_=who.rights.reach(Right.BLOCKS_ADMIN).of_houses())
         flats: set[int] = set()
         for some in _chunks(wanted):
             query = (
-                sa.select(_BLOCKS, *(_truth(mine[code]).label(f"may_{code}") for code in kinds))
+                sa.select(_BLOCKS, may.label("may"))
                 .join(_FLATS, _FLATS.c.id == _BLOCKS.c.flat_id)
                 .join(_HOUSES, _HOUSES.c.id == _FLATS.c.house_id)
-                .where(_BLOCKS.c.id.in_(some), seen)
+                .where(_BLOCKS.c.id.in_(some), _sight(who).of_houses())
                 .with_for_update(of=_BLOCKS)
             )
             rows = connection.execute(query).all()
@@ -169,9 +170,10 @@ def take_back(store: Store, who: Who, block_ids: Sequence[int], now: float) -> i
                 raise NotFound(f"there is no block {min(missing)}")
             for row in rows:
                 kind = kinds.get(row.kind)
-                if kind is not None and not getattr(row, f"may_{row.kind}"):
+                if not row.may:
+                    needed = Right.BLOCKS_ADMIN if kind is None else kind.right
                     raise Forbidden(
-                        f"to take back a block of this kind needs the right {kind.right.value} in this house"
+                        f"to take back a block of this kind needs the right {needed.value} in this house"
                     )
                 _end(connection, who, row, now)
                 if kind is None or kind.stops_keys:
@@ -224,7 +226,7 @@ def _plan(
     if row is None:
         raise Invalid({"kind": f"there is no kind of block {block.kind[:40]}"})
     kind = _kind(row)
-    reach = who.rights.reach(kind.right)
+    reach = _reach(who, kind)
     if not reach:
         raise Forbidden(f"to set a block of this kind needs the right {kind.right.value}")
     if block.until is not None and block.until <= block.since:
@@ -312,16 +314,8 @@ def _sight(who: Who) -> Reach:
     return reach
 
 
-def _may_set(who: Who, kind: KindInfo) -> sa.ColumnElement[bool]:
-    return who.rights.reach(kind.right).of_houses()
-
-
-def _house_within(reach: Reach) -> sa.ColumnElement[bool]:
-    return reach.of_houses()
-
-
-def _truth(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return sa.case((condition, 1), else_=0)
+def _reach(who: Who, kind: KindInfo) -> Reach:
+    return who.rights.reach(kind.right)
 
 
 def _chunks(ids: Iterable[int]) -> Iterator[Sequence[int]]:

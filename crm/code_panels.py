@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import frozen
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm.company_model import CodeDelivery, Company, CompanyCode
@@ -20,6 +21,18 @@ from crm.store import Store
 
 _CODES, _DELIVERIES = table(CompanyCode), table(CodeDelivery)
 _KNOWN = sa.and_(_DELIVERIES.c.done_at.is_not(None), _DELIVERIES.c.error == "")
+
+
+@frozen
+class PanelsTold:
+    """How far panels are: how many know a company's code, wait to be told it, cannot be told; how many are still to
+    `forget` an older one. `reasons`: what those said that do not know it, each with how many said so."""
+
+    known: int = 0
+    waiting: int = 0
+    cannot: int = 0
+    forget: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
 
 
 def deliver(connection: sa.Connection, code_id: int, now: float) -> None:
@@ -45,7 +58,8 @@ def sync_codes(
     company_id: int | None = None,
 ) -> None:
     """Make what these panels (of None: all), or all panels of a company, are to learn and to forget what it should be."""
-    of_panels, of_company = sa.true(), sa.true()
+    of_panels: sa.ColumnElement[bool] = sa.true()
+    of_company: sa.ColumnElement[bool] = sa.true()
     if company_id is not None:
         of_company = _CODES.c.company_id == company_id
     here = sa.true() if panels is None else _DELIVERIES.c.domophone_id.in_(sorted(panels))
@@ -57,7 +71,7 @@ def sync_codes(
 
 
 def end_code(connection: sa.Connection, company_id: int, now: float) -> None:
-    """A company is not active any more: its code ends, and panels are to forget it. Billing, if it knew it, is told so."""
+    """A company is not active any more: its code ends, panels forget it, and billing, if it knew it, is told."""
     mine = sa.and_(_CODES.c.company_id == company_id, _CODES.c.ended_at.is_(None))
     told = sa.or_(_CODES.c.billing_at.is_not(None), _CODES.c.billing_due_at.is_not(None))
     due = sa.case((told, now), else_=None)
@@ -104,6 +118,33 @@ def panels_know(connection: sa.Connection, company_id: int) -> bool:
     tried = sa.or_(_KNOWN, sa.and_(_DELIVERIES.c.done_at.is_(None), _DELIVERIES.c.tries > 0))
     found = sa.exists().where(_CODES.c.company_id == company_id, _DELIVERIES.c.code_id == _CODES.c.id, tried)
     return bool(connection.scalar(sa.select(found)))
+
+
+def panels_told(connection: sa.Connection, company_id: int) -> PanelsTold:
+    """How far the panels of a company are with its code."""
+    done, wanted = _DELIVERIES.c.done_at.is_not(None), is_wanted(_DELIVERIES)
+    count = sa.func.count()
+    query = (
+        sa.select(done, wanted, _DELIVERIES.c.error, count)
+        .join(_CODES, _CODES.c.id == _DELIVERIES.c.code_id)
+        .where(_CODES.c.company_id == company_id, sa.or_(_CODES.c.ended_at.is_(None), ~done))
+        .group_by(done, wanted, _DELIVERIES.c.error)
+        .order_by(count.desc())
+    )
+    known = waiting = cannot = forget = 0
+    reasons: dict[str, int] = {}
+    for is_done, is_meant, error, number in connection.execute(query):
+        if not is_meant:
+            forget += 0 if is_done else number
+        elif is_done and not error:
+            known += number
+        elif is_done:
+            cannot += number
+        else:
+            waiting += number
+        if error and error != BEING_TOLD:
+            reasons[error] = reasons.get(error, 0) + number
+    return PanelsTold(known, waiting, cannot, forget, tuple(reasons.items()))
 
 
 def _holds() -> sa.ColumnElement[bool]:

@@ -22,7 +22,7 @@ from crm.codes import YEAR_S, Week, choose_code, due_week
 from crm.company_model import CodeDelivery, CodeRun, Company, CompanyCode
 from crm.key_panels import BEING_TOLD
 from crm.model import House, table
-from crm.rights import Right
+from crm.rights import Reach, Right
 from crm.store import Store
 from crm.who import SYSTEM, Conflict, NotFound, Who
 
@@ -287,11 +287,15 @@ def find_company(store: Store, text: str) -> int:
 
 def may_see(who: Who, right: Right) -> sa.ColumnElement[bool]:
     """The condition on companies that all that is theirs is within reach of this right."""
-    reach = who.rights.reach(right)
+    return all_within(who.rights.reach(right))
+
+
+def all_within(reach: Reach) -> sa.ColumnElement[bool]:
+    """The same for a reach: a code opens all of a company's houses, so who sees it sees them all."""
     if reach.everywhere:
         return sa.true()
-    mine = sa.exists().where(_HOUSES.c.company_id == _COMPANIES.c.id)
-    beyond = mine.where(sa.not_(reach.of_houses()))
+    mine = sa.exists().where(_HOUSES.c.company_id == _COMPANIES.c.id).correlate(_COMPANIES)
+    beyond = mine.where(sa.not_(reach.of_houses())).correlate(_COMPANIES)
     return sa.or_(_COMPANIES.c.id.in_(sorted(reach.companies)), sa.and_(mine, ~beyond))
 
 

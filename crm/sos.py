@@ -1,12 +1,13 @@
-"""What there is of a 112 call in data: a lease, why its number was chosen, and what a number looks like.
+"""What there is of a 112 call in data: a lease, why its number was chosen, how a number stands, what one looks like.
 
-Plain classes, known to tables, statements and actors alike. Times are UTC, in seconds since the epoch.
+Plain classes and functions of a time, known to tables, statements and actors alike. Times are UTC, in seconds since the
+epoch.
 """
 
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import Enum, IntEnum
 
 from attrs import frozen
 
@@ -39,6 +40,53 @@ class Lease:
     started_at: float
     ended_at: float | None = None
     held_until: float | None = None
+
+
+class Standing(IntEnum):
+    """How a number stands; the lower is lent before the higher."""
+
+    FREE = 0  # nobody's, or kept long enough
+    EXPIRED = 1  # still kept for who had it, but its guarantee is over
+    HELD = 2  # guaranteed to who had it
+    IN_CALL = 3
+
+
+@frozen
+class Holding:
+    """For how long: `hold_s` is the guarantee after a call's end, `keep_s` how long it is kept if nobody needs it.
+
+    A call that is longer than `longest_s` is over, and its end was lost.
+    """
+
+    hold_s: float
+    keep_s: float
+    longest_s: float
+
+
+def ended_at(lease: Lease, holding: Holding, now: float) -> float | None:
+    """When the last call on its number ended; None while one goes on."""
+    if lease.ended_at is not None:
+        return lease.ended_at
+    longest = lease.started_at + holding.longest_s
+    if lease.held_until is not None:  # a call-back: it says what its end would be
+        longest = lease.held_until - holding.hold_s
+    return longest if longest <= now else None
+
+
+def standing(lease: Lease | None, ended: float | None, holding: Holding, now: float) -> Standing:
+    """How a number with this last lease stands, whose last call `ended` then (None: it goes on)."""
+    if lease is None:
+        return Standing.FREE
+    if ended is None:
+        return Standing.IN_CALL
+    if ended + holding.keep_s <= now:
+        return Standing.FREE
+    return Standing.HELD if held_until(lease, ended, holding) > now else Standing.EXPIRED
+
+
+def held_until(lease: Lease, ended: float, holding: Holding) -> float:
+    """Until when its number is guaranteed to its panel."""
+    return lease.held_until if lease.held_until is not None else ended + holding.hold_s
 
 
 def same_number(number: str) -> str:

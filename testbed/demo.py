@@ -1,8 +1,8 @@
 """`./run`: a node, its CRM with the demo town, Kamailio, Asterisk, panels and phones, and a visitor every few seconds.
 
 A call counts only when each end recorded the other's sound. Now and then, and at the end, a panel's SOS is pressed: a
-dispatch of 112 answers, and calls back. With `--simulated` the same node runs against the simulated
-Asterisk, without SIP and sound.
+dispatch of 112 answers, and calls back. The CRM's pages run beside it as a process of their own, with an administrator
+made for this run. With `--simulated` the same node runs against the simulated Asterisk, without SIP and sound.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ from config import (
     PushConfig,
     QualityConfig,
     SosConfig,
+    WebConfig,
 )
 from crm.records import CallRecord, Entry
 from crm.store import Store, upgrade
 from crm.town import Town, fill
 from node import Node
 from testbed.bed import Bed, open_bed
+from testbed.crm_process import add_admin, crm_child, new_secret_key, open_town_panels
 from testbed.debs import TestbedUnavailable, Tree, get_tree
 from testbed.emergency import Emergency, tested_dispatches
 from testbed.gateway import PushGateway, open_gateway
 from testbed.node_process import as_toml
-from testbed.processes import open_ports
+from testbed.processes import HOST, Ports, open_ports
 from testbed.visitors import Score, Visitors
 
 FOLDER = Path("var/demo")
 SOS_EVERY = 10  # visitors, when there is no end of them
+LOGIN = "demo"  # to the CRM; its password is another one each time
 
 
 @define
@@ -60,14 +63,15 @@ class Progress:
         print(f"{time.monotonic() - self.started_at:6.1f} s  {text}", flush=True)
 
 
-def _configure(folder: Path, ari: AriConfig, push_url: str, http: str, bed: Bed | None = None) -> Config:
-    """The demo's settings, with 112 over the trunks of a `bed`; also as a file, to look calls up and to test 112."""
+def _configure(folder: Path, ari: AriConfig, push_url: str, ports: Ports, bed: Bed | None = None) -> Config:
+    """The demo's settings, with 112 over the trunks of a `bed`; also as a file, for the CRM and for commands."""
     config = Config(
-        node=NodeConfig(name="demo", state_dir=str(folder.absolute()), http=http),
+        node=NodeConfig(name="demo", state_dir=str(folder.absolute()), http=f"{HOST}:{ports.take()}"),
         ari=ari,
         call=CallConfig(),
         push=PushConfig(url=push_url),
-        crm=CrmConfig(url=f"sqlite:///{folder.absolute()}/crm.db"),
+        crm=CrmConfig(url=_database(folder), secret_key=new_secret_key()),
+        web=WebConfig(http=f"{HOST}:{ports.take()}", time_zone="Asia/Yekaterinburg", cookies="plain"),
         log=LogConfig(level="warning"),
     )
     if bed is not None:
@@ -91,9 +95,9 @@ async def _demonstrate(tree: Tree, calls: int | None, every_s: float, progress: 
     ):
         progress(f"Kamailio at {_address(bed.kamailio_sip)} and Asterisk at {bed.ari_url} are running")
         ari = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password)
-        http = f"127.0.0.1:{bed.ports.take()}"
         sos = Emergency(bed, progress, demo.score.sos)
-        config = _configure(FOLDER, ari, push_url, http, bed)
+        config = _configure(FOLDER, ari, push_url, bed.ports, bed)
+        nursery.start_soon(_run_crm, config, town, progress)
         async with trio.open_nursery() as starting:  # a trunk's state is known only after a while
             starting.start_soon(nursery.start, sos.answer)
             await _start_node(nursery, config, demo.on_entry, sos.on_entry)
@@ -101,7 +105,7 @@ async def _demonstrate(tree: Tree, calls: int | None, every_s: float, progress: 
             await demo.open_ends(bed, nursery)
             await nursery.start(demo.wake_phones)
             progress(f"{demo.ends()} are on; one phone sleeps")
-        progress(f"the 112 dispatch answers; the duty desk's page is http://{http}/sos")
+        progress(f"the 112 dispatch answers; the duty desk's page is http://{config.node.http}/sos")
         number = 0
         while calls is None or number < calls:
             await demo.visit(number)
@@ -127,10 +131,25 @@ async def _start_node(
             await trio.sleep(0.02)
 
 
+async def _run_crm(config: Config, town: Town, progress: Progress) -> None:
+    """The CRM's own process, and what it reaches of panels, until cancelled."""
+    password = await trio.to_thread.run_sync(add_admin, config.crm.url, LOGIN, "Demo")
+    async with (
+        open_town_panels(config.crm.url, config.crm.secret_key, town.panels),
+        crm_child(config, FOLDER / "config.toml"),
+    ):
+        progress(f"the CRM is http://{config.web.http}  login {LOGIN}, password {password}")
+        await trio.sleep_forever()
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{folder.absolute()}/crm.db"
+
+
 def _fill(progress: Progress) -> Town:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    url = f"sqlite:///{FOLDER.absolute()}/crm.db"
+    url = _database(FOLDER)
     upgrade(url)
     with Store(url) as store:
         town = fill(store)
@@ -158,9 +177,9 @@ async def _simulate(calls: int | None, every_s: float, progress: Progress) -> Sc
         ):
             progress(f"a simulated Asterisk is at {simulated.ari_url}: no SIP and no sound")
             ari = AriConfig(url=simulated.ari_url, user=simulated.user, password=simulated.password)
-            await _start_node(
-                nursery, _configure(FOLDER, ari, push_url, f"127.0.0.1:{ports.take()}"), demo.on_entry
-            )
+            config = _configure(FOLDER, ari, push_url, ports)
+            nursery.start_soon(_run_crm, config, town, progress)
+            await _start_node(nursery, config, demo.on_entry)
             progress("the node is attached to it")
             number = 0
             while calls is None or number < calls:

@@ -15,6 +15,7 @@ import health
 from actors.duty_desk import Alarm, DutyDesk, Kind, Row, State
 from board import Board
 from config import DutyConfig
+from serving import CannotListen
 
 Parts = dict[str, str | None]
 
@@ -124,12 +125,12 @@ async def test_a_readiness_that_fails_is_an_error_of_that_request_only(
 async def test_a_port_in_use_is_one_error_that_names_it_and_the_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(health.CannotListen, match=rf"{address}.*in use.*\[node\] http"):
+        with pytest.raises(CannotListen, match=rf"{address}.*in use.*\[node\] http"):
             await health.serve(address, dict)
 
 
 async def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(health.CannotListen, match=r"192\.0\.2\.1:80"):
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:80"):
         await health.serve("192.0.2.1:80", dict)
 
 

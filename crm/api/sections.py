@@ -17,6 +17,7 @@ from crm.api import (
     people,
     quality,
     search,
+    staff,
 )
 
 _MODULES = (
@@ -32,5 +33,6 @@ _MODULES = (
     blocks,
     imports,
     search,
+    staff,
 )
 REQUESTS: list[Any] = [request for module in _MODULES for request in module.REQUESTS]

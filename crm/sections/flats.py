@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 
+from crm.debts import settle
 from crm.model import DomophoneEntrance, Entrance, EntranceFlat, Flat, HouseEntrance, table
 from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
@@ -140,6 +143,13 @@ def _picked(text: str) -> sa.ColumnElement[bool]:
     return sa.and_(named, FLATS.c.number.in_(flats)) if flats else named
 
 
+def _flat_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
+    """Another contract has other debts."""
+    was = before.values["contract"] if before is not None else ""
+    if after is not None and after.values["contract"] != was:
+        settle(connection, [id], time.time())
+
+
 FLATS_RESOURCE = Resource(
     name="flats",
     entity="flat",
@@ -154,6 +164,7 @@ FLATS_RESOURCE = Resource(
     edit=Right.HOUSING_EDIT,
     reach=reach_of_houses,
     check=_check_flat,
+    written=lambda connection, who, id, before, after: _flat_written(connection, id, before, after),
     picked_by=_picked,
     order_of={"house_id": ("number",)},
     fields=(

@@ -1,4 +1,4 @@
-"""A house's gates, which panels stand at its entrances, by which numbers they call; and deleting with all that hangs on."""
+"""A house's gates, which panels stand at its entrances and how they call, and deleting with all that hangs on."""
 
 from __future__ import annotations
 

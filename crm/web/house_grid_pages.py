@@ -1,4 +1,4 @@
-"""A house's grid with a flat's card beside it, the same card on the flat's own page, and ringing its phones for a test."""
+"""A house's grid with a flat's card beside it, that card on the flat's own page, and ringing its phones for a test."""
 
 from __future__ import annotations
 
