@@ -4,6 +4,7 @@
     ├─ nodes        what nodes say, while somebody looks at the board
     ├─ chores       weekly codes, billing
     ├─ deliveries   what panels are to learn: codes and keys
+    ├─ imports      files that are read in, each by a process of its own
     ├─ clean_up     sessions that are over
     └─ http         pages and API
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
@@ -27,6 +29,7 @@ from actors.doors import DoorNotOpened, open_door, open_relay_channel
 from config import Config
 from crm.app import make_app
 from crm.chores import Chores
+from crm.import_worker import ImportWorker
 from crm.passwords import Passwords
 from crm.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
@@ -69,12 +72,16 @@ class CrmServer:
         self.nodes = Nodes(urls, config.node.token)
         self.chores = Chores(self.store, config.codes, config.billing)
         self.deliveries = Deliveries(self.store, key)
+        folder = Path(config.node.state_dir) / "imports"
+        self.imports = ImportWorker(self.store, config.crm.url, key, folder)
         parts = {
             "passwords": Passwords(),
             "nodes": self.nodes,
             "doors": Doors(self.store, key),
             "chores": self.chores,
             "quality": config.quality,
+            "settings": config,
+            "imports": self.imports,
         }
         self.app = make_app(
             self.store,
@@ -89,6 +96,7 @@ class CrmServer:
                 ChildSpec("nodes", self.nodes.run),
                 ChildSpec("chores", self.chores.run),
                 ChildSpec("deliveries", self.deliveries.run),
+                ChildSpec("imports", self.imports.run),
                 ChildSpec("clean_up", self._clean_up),
                 ChildSpec("http", self._serve),
             ],

@@ -18,6 +18,7 @@ SERIES_S = 60  # for which calls are counted by the second
 PACE_S = 5  # over which calls a second are averaged
 CALLS = 100  # that a board shows, if nobody asks for more or less
 NODE_AWAY = "node_away"  # an alarm's kind: a node does not answer the CRM
+EMERGENCIES = frozenset({"sos", "call_back"})  # kinds of calls that a board shows before all others
 NODE_NOT_READY = "node_not_ready"  # and: it answers, and cannot carry calls
 
 
@@ -135,7 +136,8 @@ class LiveNode:
     """What one node says at `at`.
 
     `calls_per_s`: begun, on average of the last PACE_S seconds; `series`: begun in each of the last SERIES_S full
-    seconds, the newest last. `not_ready` is why it cannot carry calls, "" when it can. `calls`: the newest first.
+    seconds, the newest last. `not_ready` is why it cannot carry calls, "" when it can. `calls`: 112 calls that go on,
+    however long ago they began, then the newest first.
     """
 
     node: str
@@ -255,8 +257,12 @@ def merged(heard: Sequence[Heard], now: float, calls: int = CALLS) -> LiveBoard:
         now=counts,
         nodes=tuple(_row(each) for each in heard),
         alarms=tuple(sorted(alarms, key=lambda alarm: -alarm.since)),
-        calls=tuple(nlargest(calls, shown, key=lambda call: call.started_at)),
+        calls=tuple(nlargest(calls, shown, key=_rank)),
     )
+
+
+def _rank(call: LiveCall) -> tuple[bool, float]:
+    return call.kind in EMERGENCIES and call.ended_at is None, call.started_at
 
 
 def _row(heard: Heard) -> NodeRow:

@@ -18,11 +18,12 @@ from attrs import define, field, frozen
 from actors.domophone import Hold
 from actors.duty_desk import DutyDesk
 from actors.journal import Journal
-from board import Kind, clean
+from board import clean
 from config import Config
 from crm.directory import Directory
 from crm.records import CallRecord, LegRecord
 from live import (
+    EMERGENCIES,
     CallState,
     Counts,
     Link,
@@ -43,7 +44,6 @@ FRESH_S = 0.2
 LOOK_S = 5.0  # at Kamailio's endpoint
 SLOW_MS = 1000.0
 QUALITY = "quality"
-EMERGENCIES = frozenset({Kind.SOS.value, Kind.CALL_BACK.value})
 
 _ENDPOINT = {
     EndpointState.ONLINE: (LinkState.UP, ""),
@@ -118,8 +118,16 @@ class NodeLive:
         journal = parts.journal
         series = journal.pace.series(now)
         not_ready = next((f"{part}: {why}" for part, why in parts.readiness().items() if why), "")
+        # However many calls began since: 112 is on the board as long as it goes on.
+        urgent = [record for record in journal.going_on.values() if record.kind in EMERGENCIES]
         recent = chain(islice(reversed(journal.going_on.values()), calls), journal.just_over)
-        newest = nlargest(calls, recent, key=lambda record: record.started_at)
+        others = (
+            record for record in recent if record.kind not in EMERGENCIES or record.ended_at is not None
+        )
+        newest = chain(
+            nlargest(calls, urgent, key=lambda record: record.started_at),
+            nlargest(calls, others, key=lambda record: record.started_at),
+        )
         return LiveNode(
             node=parts.config.node.name,
             at=now,
@@ -139,7 +147,7 @@ class NodeLive:
                 )
                 for each in parts.desk.alarms()
             ),
-            calls=tuple(_call(record) for record in newest),
+            calls=tuple(_call(record) for record in islice(newest, calls)),
         )
 
     def _counts(self) -> Counts:

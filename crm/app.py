@@ -65,7 +65,7 @@ def make_app(
     `failures` are errors of those parts whose text is for people, each with HTTP's status for it.
     """
     said = failures or {}
-    site = Site(Desk(store, all_resources(), secret_key), config, parts or {})
+    site = Site(Desk(store, all_resources(), secret_key), config, parts or {}, tuple(said))
     pages = Router(
         "/",
         route_handlers=[

@@ -23,6 +23,8 @@ class Call(Base):
         sa.Index(None, "panel", "started_at"),
         sa.Index(None, "flat", "started_at"),
         sa.Index(None, "flat_id", "started_at"),
+        sa.Index(None, "outcome", "started_at"),
+        sa.Index(None, "kind", "started_at"),
     )
     call_id: Mapped[str] = mapped_column(by_bytes(64), primary_key=True)
     kind: Mapped[str] = mapped_column(sa.String(20))
@@ -54,7 +56,7 @@ class Leg(Base):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     channel: Mapped[str]
     role: Mapped[str] = mapped_column(sa.String(20))
-    account: Mapped[str] = mapped_column(sa.String(64))
+    account: Mapped[str] = mapped_column(sa.String(64), index=True)
     invited_at: Mapped[float | None]
     ringing_at: Mapped[float | None]
     answered_at: Mapped[float | None]

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from crm.resource import Field, Find, Kind, Page, Query, Resource, Row
 from crm.who import Invalid
 
-COUNTED = 10_000
+COUNTED = 1000
 LIMIT_MAX = 5000
 
 

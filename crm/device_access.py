@@ -16,7 +16,7 @@ from crm.changes import SECRET, note_change
 from crm.device_model import Relay, RelayChannel
 from crm.model import Domophone, DomophoneEntrance, House, HouseEntrance, table
 from crm.panel_access import StoredAccess
-from crm.panel_queue import wake_panels
+from crm.panel_queue import tell_all_again, wake_panels
 from crm.rights import Reach, Right
 from crm.sealed import Seal
 from crm.store import Store
@@ -82,6 +82,16 @@ def set_relay_access(
 def forget_certificate(store: Store, who: Who, domophone_id: int, now: float) -> None:
     """The panel was exchanged or reset: the next certificate that it shows is pinned. Raises NotFound, Forbidden."""
     _forget(store, who, _PANELS, domophone_id, now)
+
+
+def panel_was_reset(store: Store, who: Who, domophone_id: int, now: float) -> None:
+    """The same, and the panel knows nothing any more: it is told all keys and codes again."""
+    with store.transaction() as connection:
+        row = _get(connection, who, _PANELS, domophone_id, Right.DEVICES_EDIT)
+        mine = _PANELS.c.id == domophone_id
+        connection.execute(sa.update(_PANELS).where(mine).values(tls_pin=None))
+        tell_all_again(connection, domophone_id, now)
+        note_change(connection, who, "domophone", domophone_id, "reset", {"tls_pin": row.tls_pin}, at=now)
 
 
 def forget_relay_certificate(store: Store, who: Who, relay_id: int, now: float) -> None:

@@ -16,7 +16,7 @@ from attrs import define, field
 from crm.changes import note_change
 from crm.import_book import Book
 from crm.import_columns import BadCell, Fault, Value, read_headings
-from crm.import_job import MOST_FAULTS, Importer, Job
+from crm.import_job import MOST_FAULTS, Counts, Importer, Job
 from crm.import_kinds.accounts import Accounts
 from crm.import_kinds.flats import Flats
 from crm.import_kinds.houses import Houses
@@ -34,6 +34,7 @@ from crm.who import Conflict, Who
 
 PROGRESS_S = 0.5  # between two notes of how far it is
 LOOK_EVERY = 256  # rows between two looks at the clock
+NO_COUNTS = Counts(0, 0)
 
 Progress = Callable[[ImportState, int, int], None]
 _IMPORTS = table(Import)
@@ -77,10 +78,11 @@ class Run:
             self._put_down(connection, values)
         self.on_progress(state, done, self.rows)
 
-    def end(self, state: ImportState, faults: tuple[Fault, ...] = ()) -> None:
-        """Put down that it ended, and wrote nothing."""
+    def end(self, state: ImportState, faults: tuple[Fault, ...] = (), counts: Counts = NO_COUNTS) -> None:
+        """Put down that it ended, and wrote nothing. `counts`: what would come of it."""
         with self.store.transaction() as connection:
             values = {"state": state.value, "errors": encode_faults(faults), "rows": self.rows}
+            values |= {"done": self.rows, "added": counts.added, "changed": counts.changed}
             self._put_down(connection, {**values, "ended_at": self._ended_at()})
         self.on_progress(state, self.rows, self.rows)
 

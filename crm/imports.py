@@ -20,7 +20,7 @@ from attrs import frozen
 
 from config import SECRET_KEY
 from crm.import_columns import Column, Fault
-from crm.import_job import Choice
+from crm.import_job import Choice, Counts, count_found
 from crm.import_model import Import
 from crm.import_reading import MAX_BYTES, MAX_ROWS, Unreadable, open_sheet
 from crm.import_run import KINDS, FileRefused, Progress, Run
@@ -42,6 +42,7 @@ __all__ = [
     "ImportView",
     "KindInfo",
     "Progress",
+    "ask_again",
     "describe",
     "get_import",
     "give_up",
@@ -53,6 +54,7 @@ __all__ = [
 
 SAMPLES = Path(__file__).resolve().parent.parent / "docs" / "imports"
 CHOICE_MOST = 255  # characters
+_BROKEN_OFF = "broken off, nothing was written: import the file again"
 _IMPORTS = table(Import)
 
 
@@ -107,7 +109,8 @@ def run_import(
     secret_key: str | None = None,
     on_progress: Progress | None = None,
 ) -> ImportView:
-    """Check the file at `path`, and write it if all of it is right; with `check_only` it is READY then.
+    """Check the file at `path`, and write it if all of it is right; with `check_only` it is READY then, and says how many
+    of its rows would be added, and how many are there already (`changed`, though of some nothing may differ).
 
     Called again, it does an import anew that was broken off, refused, failed or only checked; one that is done stays as
     it is. `secret_key` seals panels' passwords; None: that of the environment. `on_progress` is told the state, rows done
@@ -121,13 +124,16 @@ def run_import(
     key = os.environ.get(SECRET_KEY, "") if secret_key is None else secret_key
     run = Run(store, view, who, now, key, on_progress or (lambda state, done, rows: None))
     run.tell(ImportState.CHECKING)
+    counts = Counts(0, 0)
     try:
         with open_sheet(path) as sheet, open_staging(store) as staging:
             importer = run.check(sheet, staging, check_only=check_only)
-            if not check_only:
+            if check_only:
+                counts = count_found(importer.job)
+            else:
                 run.write(importer)
         if check_only:
-            run.end(ImportState.READY)
+            run.end(ImportState.READY, counts=counts)
     except FileRefused as refused:
         run.end(ImportState.REFUSED, refused.faults)
     except Unreadable as error:
@@ -175,9 +181,27 @@ def unfinished_imports(store: Store) -> tuple[ImportView, ...]:
         return tuple(view_of(row) for row in rows)
 
 
-def give_up(store: Store, import_id: int, now: float) -> None:
+def ask_again(store: Store, import_id: int, who: Who, choices: Mapping[str, str] | None = None) -> ImportView:
+    """Put down that one is to be run again, by `who`: one that is READY, to be written; or, with `choices`, one that is
+    READY or REFUSED, to be checked with these. Raises NotFound, Forbidden, Invalid (a choice), Conflict.
+    """
+    view = get_import(store, import_id, who)
+    _need(who, view.kind)
+    values = {"state": ImportState.CHECKING.value, "by": who.by, "who": who.name, "done": 0}
+    states = [ImportState.READY.value]
+    if choices is not None:
+        states.append(ImportState.REFUSED.value)
+        values["choices"] = msgspec.json.encode(_chosen(view.kind, choices)).decode()
+    mine = sa.and_(_IMPORTS.c.id == import_id, _IMPORTS.c.state.in_(states))
+    with store.transaction() as connection:
+        if connection.execute(sa.update(_IMPORTS).where(mine).values(**values)).rowcount != 1:
+            raise Conflict(f"import {import_id} is not waiting for anybody: look how it stands")
+    return _get(store, import_id)
+
+
+def give_up(store: Store, import_id: int, now: float, why: str = _BROKEN_OFF) -> None:
     """Say of one that was broken off, and whose file is gone, that nothing of it was written."""
-    fault = Fault(0, "", "broken off, nothing was written: import the file again")
+    fault = Fault(0, "", why)
     mine = sa.and_(_IMPORTS.c.id == import_id, _IMPORTS.c.state.in_([state.value for state in GOING]))
     values = {"state": ImportState.FAILED.value, "errors": encode_faults([fault]), "ended_at": now}
     with store.transaction() as connection:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import frozen
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crm.block_model import BlockKindRow
 from crm.key_model import Key, KeyBinding, KeyDelivery, KeyScope
+from crm.key_reach import panels_within
 from crm.model import (
     Domophone,
     DomophoneEntrance,
@@ -27,7 +29,7 @@ from crm.model import (
     table,
 )
 from crm.people_model import ResidentFlat
-from crm.rights import Right
+from crm.rights import Reach, Right
 from crm.staff_model import Employee, EmployeeGroup, Group, GroupCity, GroupCompany, GroupHouse
 from crm.store import Store
 
@@ -37,6 +39,15 @@ _WIDE = (KeyScope.EVERYWHERE, KeyScope.EMPLOYEE)
 
 _KEYS, _BINDINGS, _DELIVERIES = table(Key), table(KeyBinding), table(KeyDelivery)
 _AT, _SERVES, _RINGS = table(DomophoneEntrance), table(HouseEntrance), table(EntranceFlat)
+
+
+@frozen
+class Told:
+    """How many panels know a key, are given up, and are still to be told."""
+
+    know: int
+    failed: int
+    waiting: int
 
 
 def sync_keys(
@@ -148,6 +159,26 @@ def keys_of_flats(connection: sa.Connection, flat_ids: Sequence[int]) -> Sequenc
         sa.and_(_BINDINGS.c.scope == KeyScope.RESIDENT, _BINDINGS.c.ref_id.in_(people)),
     )
     return connection.scalars(sa.select(_BINDINGS.c.key_id).where(theirs).distinct()).all()
+
+
+def told_of_key(connection: sa.Connection, reach: Reach, key_id: int) -> Told:
+    """What panels within reach know of a key, in numbers."""
+    last, done = _DELIVERIES.c.error == "", _DELIVERIES.c.done_at.is_not(None)
+    here = sa.true() if reach.everywhere else panels_within(reach)
+
+    def count(condition: sa.ColumnElement[bool]) -> Any:
+        return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
+
+    query = (
+        sa.select(
+            count(sa.and_(done, last, _DELIVERIES.c.wanted)),
+            count(sa.and_(done, ~last)),
+            count(~done),
+        )
+        .join(Domophone, Domophone.id == _DELIVERIES.c.domophone_id)
+        .where(_DELIVERIES.c.key_id == key_id, here)
+    )
+    return Told(*map(int, connection.execute(query).one()))
 
 
 def keys_stopped(flat_id: sa.ColumnElement[Any], now: float) -> sa.ColumnElement[bool]:

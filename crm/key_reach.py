@@ -14,7 +14,7 @@ from attrs import frozen
 
 from crm.company_model import Company
 from crm.key_model import KeyBinding, KeyScope
-from crm.model import Entrance, Flat, House, HouseEntrance, table
+from crm.model import Domophone, DomophoneEntrance, Entrance, Flat, House, HouseEntrance, table
 from crm.people_model import Resident, ResidentFlat
 from crm.rights import Reach, Right
 from crm.staff_model import Employee
@@ -62,6 +62,16 @@ def seen_within(
         sa.and_(scope == KeyScope.COMPANY, ref.in_(companies)),
         sa.and_(scope == KeyScope.RESIDENT, ref.in_(residents)),
     )
+
+
+def panels_within(reach: Reach) -> sa.ColumnElement[bool]:
+    """The condition on a panel that it serves a house within reach."""
+    served = (
+        sa.select(DomophoneEntrance.domophone_id)
+        .join(HouseEntrance, HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
+        .join(House, House.id == HouseEntrance.house_id)
+    )
+    return Domophone.id.in_(served.where(reach.of_houses()))
 
 
 def check_bindings(connection: sa.Connection, who: Who, bindings: Iterable[Binding]) -> None:

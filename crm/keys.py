@@ -17,7 +17,7 @@ from crm.changes import note_change
 from crm.key_formats import KeyFormat, Reading, reverse, tails, ways
 from crm.key_model import Key, KeyBinding, KeyDelivery, Technology
 from crm.key_panels import sync_keys
-from crm.key_reach import Binding, check_bindings, seen_within, titles
+from crm.key_reach import Binding, check_bindings, panels_within, seen_within, titles
 from crm.model import Domophone, table
 from crm.rights import Reach, Right
 from crm.search_model import SearchWord
@@ -73,15 +73,18 @@ def add_key(
     now: float,
     *,
     format: KeyFormat | None = None,
+    uid: str = "",
     technology: Technology | None = None,
     note: str = "",
 ) -> int:
     """Add a key as it is written, with what it opens; its id. `format` None: the surest reading, if there is one.
 
+    `uid`: which of several that a text means in one format.
+
     Raises Invalid (it cannot be read, or can in several ways; a binding), Conflict (it is known already), Forbidden.
     """
     who.need(Right.KEYS_EDIT)
-    reading = read_key(text, format)
+    reading = read_key(text, format, uid)
     every = tuple(dict.fromkeys(bindings))
     if not every:
         who.need_everywhere(Right.KEYS_EDIT)  # nobody else would see it
@@ -148,9 +151,9 @@ def key_seen(store: Store, uid: str, sip_user: str, at: float) -> bool:
         return connection.execute(seen).rowcount == 1
 
 
-def read_key(text: str, format: KeyFormat | None = None) -> Reading:
+def read_key(text: str, format: KeyFormat | None = None, uid: str = "") -> Reading:
     """The reading of a key's text in this format, or the surest one. Raises Invalid: none, or several alike."""
-    found = [each for each in ways(text) if format in (None, each.format)]
+    found = [each for each in ways(text) if format in (None, each.format) and uid in ("", each.uid)]
     if not found:
         how = "" if format is None else f" written as {format.value}"
         raise Invalid({"uid": f"{text.strip()[:40]!r} is no key{how}"})
@@ -254,13 +257,14 @@ def keys_bound_to(
 
 
 def panels_of_key(store: Store, who: Who, key_id: int, limit: int = 200) -> tuple[KeyAtPanel, ...]:
-    """What panels know of a key, those first that are still to be told. Raises NotFound, Forbidden."""
+    """What panels within sight know of a key, those first that are still to be told. Raises NotFound, Forbidden."""
     who.need(Right.KEYS_VIEW)
+    reach = who.rights.reach(Right.KEYS_VIEW)
     columns = (_DELIVERIES.c[name] for name in ("wanted", "due_at", "done_at", "tries", "error"))
     query = (
         sa.select(Domophone.id, Domophone.sip_user, *columns)
         .join(_DELIVERIES, _DELIVERIES.c.domophone_id == Domophone.id)
-        .where(_DELIVERIES.c.key_id == key_id)
+        .where(_DELIVERIES.c.key_id == key_id, sa.true() if reach.everywhere else panels_within(reach))
         .order_by(_DELIVERIES.c.done_at.is_not(None), _DELIVERIES.c.due_at, Domophone.id)
     )
     with store.reading() as connection:

@@ -21,7 +21,7 @@ from crm.quality import CallType, CampaignState, Only, TaskState
 from crm.records import LegEnd, Outcome
 from crm.sos import Why
 
-SCHEMA = "0006"  # the newest revision under migrations/versions
+SCHEMA = "0007"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):

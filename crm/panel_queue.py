@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.code_panels import forgotten, is_wanted, sync_codes
-from crm.company_model import CodeDelivery, CompanyCode
+from crm.company_model import CodeDelivery, Company, CompanyCode
 from crm.key_model import Key, KeyDelivery
 from crm.key_panels import BEING_TOLD
 from crm.model import Domophone, table
@@ -167,6 +167,55 @@ def wake_panels(connection: sa.Connection, domophone_ids: Collection[int], now: 
         waiting = sa.and_(of.c.done_at.is_(None), of.c.due_at > now, of.c.error != BEING_TOLD)
         mine = of.c.domophone_id.in_(sorted(domophone_ids))
         connection.execute(sa.update(of).where(mine, waiting).values(due_at=now))
+
+
+def tell_all_again(connection: sa.Connection, domophone_id: int, now: float) -> None:
+    """A panel was exchanged or reset: all that it is to know is due at once. In the caller's transaction."""
+    for of in (_KEYS, _CODES):
+        mine = sa.and_(of.c.domophone_id == domophone_id, of.c.error != BEING_TOLD)
+        holds = sa.exists().where(_MADE.c.id == _CODES.c.code_id, _MADE.c.ended_at.is_(None))
+        meant = of.c.wanted if of is _KEYS else holds
+        connection.execute(
+            sa.update(of).where(mine, meant).values(done_at=None, due_at=now, tries=0, error="")
+        )
+
+
+@frozen
+class Waiting:
+    """Something that a panel is still to be told: a key, or a company's code. `error`: why the last try failed."""
+
+    what: What
+    key_id: int | None
+    text: str  # the UID, or the company's name
+    due_at: float
+    tries: int
+    error: str
+
+
+def waiting_for(connection: sa.Connection, domophone_id: int, limit: int = 50) -> list[Waiting]:
+    """What a panel is still to be told, the next first."""
+    keys = (
+        sa.select(_KEYS.c.key_id, Key.uid, _KEYS.c.wanted, _KEYS.c.due_at, _KEYS.c.tries, _KEYS.c.error)
+        .join(Key, Key.id == _KEYS.c.key_id)
+        .where(_KEYS.c.domophone_id == domophone_id, _KEYS.c.done_at.is_(None))
+        .order_by(_KEYS.c.due_at)
+        .limit(limit)
+    )
+    codes = (
+        sa.select(Company.name, is_wanted(_CODES), _CODES.c.due_at, _CODES.c.tries, _CODES.c.error)
+        .join(_MADE, _MADE.c.id == _CODES.c.code_id)
+        .join(Company, Company.id == _MADE.c.company_id)
+        .where(_CODES.c.domophone_id == domophone_id, _CODES.c.done_at.is_(None))
+        .order_by(_CODES.c.due_at)
+        .limit(limit)
+    )
+    found = [
+        Waiting(What.CODE if wanted else What.FORGET_CODE, None, name, *rest)
+        for name, wanted, *rest in connection.execute(codes)
+    ]
+    for id, uid, wanted, *rest in connection.execute(keys):
+        found.append(Waiting(What.LEARN_KEY if wanted else What.FORGET_KEY, id, uid, *rest))
+    return sorted(found, key=lambda each: each.due_at)[:limit]
 
 
 def count_waiting(store: Store, now: float) -> Mapping[str, int]:

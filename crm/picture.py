@@ -13,7 +13,7 @@ _LABEL = 20
 _NOTE = 28
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
-_NOTES = {
+NOTES = {
     LegEnd.HUNG_UP: "hung up",
     LegEnd.DROPPED: "talk over",
     LegEnd.CANCELLED: "cancelled",
@@ -134,7 +134,7 @@ def _end(row: _Row, leg: LegRecord, end: float, more: str) -> None:
     if leg.ended_at is None and leg.end is None:
         row.write(at, "▸")
         return
-    note = _NOTES[leg.end] if leg.end is not None else "ended"
+    note = NOTES[leg.end] if leg.end is not None else "ended"
     code = f"{leg.sip_code} " if leg.sip_code is not None and leg.sip_code >= 300 else ""
     if leg.end in (LegEnd.ANSWERED_ELSEWHERE, LegEnd.CANCELLED):
         code = ""  # always 487, as we asked for

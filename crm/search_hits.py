@@ -47,6 +47,12 @@ class Hit:
     leads: tuple[str, int | str]
     sure: Sure = Sure.BEGINNING
 
+    @property
+    def path(self) -> str:
+        """The page that shows it."""
+        entity, id = self.leads
+        return f"/{'companies' if entity == 'company' else entity + 's'}/{id}"
+
 
 @frozen
 class Group:

@@ -29,12 +29,15 @@ class Site:
 
     "passwords" (crm.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`, `recording`),
     "doors" (crm_server.Doors: `open_door`, `open_channel`), "chores" (crm.chores.Chores: `wake`), "quality" (the
-    configuration's [quality], for the folder of recordings).
+    configuration's [quality], for the folder of recordings), "imports" (crm.import_worker.ImportWorker),
+    "settings" (config.Config as a whole: [sos] and [dispatch.…]).
+    `failures` are the parts' errors whose text is for people.
     """
 
     desk: Desk
     config: WebConfig
     parts: Mapping[str, Any] = field(factory=dict)
+    failures: tuple[type[Exception], ...] = ()
     now: Callable[[], float] = time.time
 
     @property

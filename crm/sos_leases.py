@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.model import Domophone, table
+from crm.panel_reach import panel_within
+from crm.rights import EVERYWHERE, Reach
 from crm.sos import Lease, Why, ways_to_write
 from crm.sos_model import SosLease, SosNumber, SosPool
 from crm.statement import Statement
@@ -136,9 +138,15 @@ def find_leases(
     number: str | None = None,
     panel: str | None = None,
     since: float | None = None,
+    until: float | None = None,
+    behind: Lease | None = None,
+    reach: Reach = EVERYWHERE,
     limit: int = 100,
 ) -> list[Lease]:
-    """The newest leases first: of a city, of a number, of a panel (SIP user or MAC), started at `since` or later."""
+    """The newest leases first: of a city, of a number, of a panel (SIP user or MAC), started from `since` to `until`.
+
+    `behind`: those that come after this one; `reach`: of panels within it.
+    """
     query = sa.select(_LEASES).order_by(_LEASES.c.started_at.desc(), _LEASES.c.id).limit(limit)
     if fias is not None:
         query = query.where(_LEASES.c.fias == fias)
@@ -149,6 +157,13 @@ def find_leases(
         query = query.where(sa.or_(_LEASES.c.panel == panel, _LEASES.c.domophone == mac))
     if since is not None:
         query = query.where(_LEASES.c.started_at >= since)
+    if until is not None:
+        query = query.where(_LEASES.c.started_at <= until)
+    if behind is not None:
+        same = sa.and_(_LEASES.c.started_at == behind.started_at, _LEASES.c.id > behind.id)
+        query = query.where(sa.or_(_LEASES.c.started_at < behind.started_at, same))
+    if not reach.everywhere:
+        query = query.where(panel_within(reach, _LEASES.c.panel))
     with store.reading() as connection:
         return [_lease(row) for row in connection.execute(query)]
 
@@ -161,11 +176,11 @@ def add_numbers(store: Store, fias: str, numbers: Iterable[str]) -> int:
         if new:
             rows = [{"fias": fias, "number": number, "status": 0} for number in new]
             connection.execute(sa.insert(_NUMBERS), rows)
-            _count_up_or_make(connection, fias)
+            count_up(connection, fias)
     return len(new)
 
 
-def _count_up_or_make(connection: sa.Connection, fias: str) -> None:
+def count_up(connection: sa.Connection, fias: str) -> None:
     """Say to nodes that a pool has changed."""
     counted = connection.execute(
         sa.update(_POOLS).where(_POOLS.c.fias == fias).values(version=_POOLS.c.version + 1)
@@ -187,6 +202,17 @@ def all_pools(store: Store) -> dict[str, list[PoolNumber]]:
             lease = _lease(row[3:]) if row[3] is not None else None
             found.setdefault(row[0], []).append(PoolNumber(row[1], bool(row[2]), lease))
     return found
+
+
+def find_lease(store: Store, id: str) -> Lease | None:
+    with store.reading() as connection:
+        return lease_of(connection, id)
+
+
+def lease_of(connection: sa.Connection, id: str) -> Lease | None:
+    """The same within a transaction."""
+    row = connection.execute(sa.select(_LEASES).where(_LEASES.c.id == id)).first()
+    return _lease(row) if row is not None else None
 
 
 def _last_lease(connection: sa.Connection, numbers: Sequence[str], at: float | None = None) -> Lease | None:

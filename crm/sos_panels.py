@@ -61,6 +61,11 @@ def read_panel(connection: sa.Connection, sip_user: str) -> SosPanel | None:
     return found[0] if found else None
 
 
+def read_some(connection: sa.Connection, sip_users: Sequence[str]) -> list[SosPanel]:
+    """Those of some panels that are active."""
+    return _panels(connection.execute(_ROWS.where(Domophone.sip_user.in_(sip_users), Domophone.active)).all())
+
+
 def _panels(rows: Sequence[Any]) -> list[SosPanel]:
     """One panel of its rows, one for each house behind each entrance."""
     by_id: dict[int, list[Any]] = {}

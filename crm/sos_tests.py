@@ -63,16 +63,21 @@ class Overdue:
 
 def ask_test(store: Store, panel: str, now: float) -> int:
     """Ask for a test of a panel (its SIP user or MAC), at once; the test's id. Raises NoSuchPanel."""
-    mac = "".join(c for c in panel.lower() if c not in ":-.")
-    is_it = sa.or_(Domophone.sip_user == panel, Domophone.mac == mac)
     with store.transaction() as connection:
-        query = sa.select(Domophone.sip_user).where(is_it, Domophone.active)
-        sip_user = connection.scalars(query.order_by(Domophone.sip_user == panel)).all()
-        if not sip_user:
-            raise NoSuchPanel(f"no active panel has the SIP user or MAC {panel!r}: see its house in the CRM")
-        row = sa.insert(_TESTS).values(panel=sip_user[-1], by_hand=True, due_at=now)
+        row = sa.insert(_TESTS).values(panel=name_panel(connection, panel), by_hand=True, due_at=now)
         id: int = connection.execute(row.returning(_TESTS.c.id)).scalar_one()
         return id
+
+
+def name_panel(connection: sa.Connection, panel: str) -> str:
+    """The SIP user of an active panel that is named by its SIP user or MAC. Raises NoSuchPanel."""
+    mac = "".join(c for c in panel.lower() if c not in ":-.")
+    is_it = sa.or_(Domophone.sip_user == panel, Domophone.mac == mac)
+    query = sa.select(Domophone.sip_user).where(is_it, Domophone.active)
+    sip_user = connection.scalars(query.order_by(Domophone.sip_user == panel)).all()
+    if not sip_user:
+        raise NoSuchPanel(f"no active panel has the SIP user or MAC {panel!r}: see its house in the CRM")
+    return sip_user[-1]
 
 
 def withdraw_test(store: Store, id: int) -> bool:
@@ -224,7 +229,7 @@ def overdue(store: Store, days: int, now: float, is_tested: Callable[[str], bool
             mine = {panel.sip_user: panel for panel in panels if is_tested(panel.fias)}
             well = _passed(connection, mine, since)
             well |= _called(connection, mine.keys() - well, since)
-            found += [_overdue(connection, panel) for user, panel in mine.items() if user not in well]
+            found += _overdue(connection, [panel for user, panel in mine.items() if user not in well])
             if last <= after:
                 return sorted(found, key=lambda each: each.passed_at or 0.0)
             after = last
@@ -243,11 +248,16 @@ def _called(connection: sa.Connection, panels: Iterable[str], since: float) -> s
     return set(connection.execute(sa.select(_CALLS.c.panel).where(recent, talked).distinct()).scalars())
 
 
-def _overdue(connection: sa.Connection, panel: SosPanel) -> Overdue:
-    mine = sa.and_(_TESTS.c.panel == panel.sip_user, _ENDED)
-    passed_at = connection.scalar(sa.select(sa.func.max(_TESTS.c.ended_at)).where(mine, _TESTS.c.passed))
-    newest = sa.select(_TESTS).where(mine).order_by(_TESTS.c.ended_at.desc()).limit(1)
-    return Overdue(panel, passed_at, next(_rows(connection, newest), None))
+def _overdue(connection: sa.Connection, panels: Sequence[SosPanel]) -> list[Overdue]:
+    if not panels:
+        return []
+    mine = sa.and_(_TESTS.c.panel.in_([panel.sip_user for panel in panels]), _ENDED)
+    latest = sa.select(_TESTS.c.panel, sa.func.max(_TESTS.c.ended_at)).where(mine, _TESTS.c.passed)
+    passed = {user: at for user, at in connection.execute(latest.group_by(_TESTS.c.panel))}
+    place = sa.func.row_number().over(partition_by=_TESTS.c.panel, order_by=_TESTS.c.ended_at.desc())
+    ranked = sa.select(_TESTS, place.label("place")).where(mine).subquery()
+    last = {test.panel: test for test in _rows(connection, sa.select(ranked).where(ranked.c.place == 1))}
+    return [Overdue(panel, passed.get(panel.sip_user), last.get(panel.sip_user)) for panel in panels]
 
 
 def purge_tests(store: Store, older_than: float) -> int:

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from crm.columns import clean, fit, width_of
 from crm.model import City
 from crm.sos import Lease, Why
-from crm.sos_panels import SosPanel, read_panel
-from crm.sos_tests import Overdue, PanelTest
+from crm.sos_panels import SosPanel, read_some
+from crm.sos_tests import READ_CHUNK, Overdue, PanelTest
 from crm.store import Store
 
 COLUMN_MAX = 70
@@ -126,9 +126,14 @@ def overdue_json(each: Overdue) -> dict[str, Any]:
 
 def places_of(store: Store, sip_users: Iterable[str]) -> dict[str, SosPanel]:
     """Those of some panels that are active. Raises DatabaseAway, SchemaMismatch."""
+    asked = sorted(set(sip_users))
     with store.reading() as connection:
-        found = {user: read_panel(connection, user) for user in set(sip_users)}
-    return {user: panel for user, panel in found.items() if panel is not None}
+        found = [
+            panel
+            for n in range(0, len(asked), READ_CHUNK)
+            for panel in read_some(connection, asked[n : n + READ_CHUNK])
+        ]
+    return {panel.sip_user: panel for panel in found}
 
 
 def address(places: Mapping[str, SosPanel], sip_user: str) -> str:

@@ -130,6 +130,22 @@ def who_is_token(store: Store, token: str, now: float, address: str = "") -> Who
     return Who(f"token:{found.id}", found.name, Rights.of_groups([(found.rights, reach)]), address)
 
 
+def who_has_token(store: Store, id: int, now: float) -> Who | None:
+    """Whose work a token's began, and what he may do now; None: the token is over."""
+    with store.reading() as connection:
+        row = connection.execute(_shown().where(_TOKENS.c.id == id)).first()
+        found = _token(row) if row else None
+        if not found or not found.lasts(now):
+            return None
+        reach = EVERYWHERE
+        if found.group_id is not None:
+            try:
+                reach = read_group(connection, found.group_id).reach
+            except NotFound:
+                return None
+    return Who(f"token:{found.id}", found.name, Rights.of_groups([(found.rights, reach)]))
+
+
 def _shown() -> sa.Select[Any]:
     names = ("id", "name", "rights", "group_id", "created_at", "expires_at", "used_at", "revoked_at")
     return sa.select(*(_TOKENS.c[name] for name in names))

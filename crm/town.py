@@ -36,6 +36,7 @@ from crm.model import (
 )
 from crm.sos_leases import add_numbers
 from crm.store import Store
+from crm.town_more import fill_more
 
 FAR_FUTURE = 4102444800.0  # the year 2100
 BUNDLE = "ru.example.teledom"
@@ -225,6 +226,7 @@ def fill(store: Store, *, realm: str = "teledom") -> Town:
                 dials |= dict.fromkeys(_dialled(door, home), flat)
         address = ", ".join([_city(next(iter(door.houses))), *map(_street, door.houses), door.name])
         panels.append(TownPanel(user, password(user), _mac(user), door.vendor, address, door.digits, dials))
+    fill_more(store)
     return Town(realm, tuple(panels))
 
 
@@ -289,15 +291,8 @@ def _move_in(session: Session, person: _Person, realm: str) -> tuple[Account, li
     phones = []
     for phone in _phones(person):
         tokens = {"voip_token" if phone.platform is Platform.IOS else "push_token": phone.token}
-        phones.append(
-            Phone(
-                account_id=account.id,
-                platform=phone.platform,
-                bundle=BUNDLE,
-                language=phone.language,
-                **tokens,
-            )
-        )
+        of = {"account_id": account.id, "bundle": BUNDLE}
+        phones.append(Phone(platform=phone.platform, language=phone.language, **of, **tokens))
     session.add_all(phones)
     session.flush()
     return account, phones

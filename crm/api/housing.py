@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, delete, get, post
+from litestar.params import JSONBody
 
 from crm.api import shapes
 from crm.api.guard import Asked
@@ -48,7 +49,7 @@ HOUSES, FLATS, ENTRANCES = "Houses", "Flats", "Entrances and gates"
     tags=[HOUSES],
     responses=problems(404, 409, 422),
 )
-def create_whole(request: Asked, data: WholeHouse) -> Response[shapes.record_type(HOUSES_RESOURCE)]:  # type: ignore[valid-type]
+def create_whole(request: Asked, data: JSONBody[WholeHouse]) -> Response[shapes.record_type(HOUSES_RESOURCE)]:  # type: ignore[valid-type]
     """All of it, or nothing. What is wrong with the entrance at place N (from 0) is in the error `entrances.N`."""
     desk = site_of(request).desk
 
@@ -68,7 +69,7 @@ def create_whole(request: Asked, data: WholeHouse) -> Response[shapes.record_typ
     tags=[HOUSES],
     responses=problems(404, 409, 422),
 )
-def create_flats(request: Asked, id: PATH_ID, data: NewFlats) -> Response[AddedFlats]:
+def create_flats(request: Asked, id: PATH_ID, data: JSONBody[NewFlats]) -> Response[AddedFlats]:
     """All of them, or none."""
 
     def make() -> AddedFlats:
@@ -87,7 +88,7 @@ def create_flats(request: Asked, id: PATH_ID, data: NewFlats) -> Response[AddedF
     tags=[ENTRANCES],
     responses=problems(404, 409, 422),
 )
-def create_gate(request: Asked, data: NewGate) -> Response[Made]:
+def create_gate(request: Asked, data: JSONBody[NewGate]) -> Response[Made]:
     """With the prefix of each house at its panel."""
 
     def make() -> Made:
@@ -147,7 +148,7 @@ def list_doors(request: Asked, id: PATH_ID) -> list[HouseDoor]:
     tags=[HOUSES],
     responses=problems(404, 409, 422),
 )
-def set_numbers(request: Asked, id: PATH_ID, data: NewNumbers) -> Renumbered:
+def set_numbers(request: Asked, id: PATH_ID, data: JSONBody[NewNumbers]) -> Renumbered:
     desk = site_of(request).desk
     how = Numbering(data.how)
     done = renumber(desk, request.user, id, data.entrance_id, data.flats, how, data.number)

@@ -21,9 +21,10 @@ class NewEntrance(Struct, kw_only=True, forbid_unknown_fields=True):
     floors: Annotated[str, Meta(max_length=20, description="9, or 2-10; empty: not told", examples=["9"])] = (
         ""
     )
-    per_floor: Annotated[
-        int | None, Meta(ge=1, le=100, description="flats on each floor; null: evenly", examples=[4])
-    ] = None
+    per_floor: (
+        Annotated[int, Meta(ge=1, le=100, description="flats on each floor; null: evenly", examples=[4])]
+        | None
+    ) = None
 
 
 Entrances = Annotated[list[NewEntrance], Meta(max_length=60, description="in their order")]

@@ -20,6 +20,8 @@ from crm.resource import Field, Find, Kind, Link, Query, Resource
 from crm.site import site_of
 from crm.who import Invalid
 
+_TAKEN = frozenset({"state", "data", "body", "query", "cookies", "headers", "request", "scope", "socket"})
+_TAKEN_PREFIX = "filter__"
 PATH_ID = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="its id")]
 
 
@@ -43,6 +45,7 @@ def _list(resource: Resource) -> Any:
 
     def list_records(request: Asked, **given: Any) -> Any:
         site = site_of(request)
+        given = {name.removeprefix(_TAKEN_PREFIX): value for name, value in given.items()}
         asked = {name: _as_text(value) for name, value in given.items() if value is not None}
         for name in request.query_params:
             if name not in given:
@@ -185,8 +188,14 @@ def _filters(field: Field) -> list[tuple[str, Any]]:
         case Kind.INTEGER:
             of = int
         case _:
-            return [(field.name, Annotated[str | None, QueryParameter(max_length=255, description=about)])]
+            named = QueryParameter(max_length=255, description=about, name=field.name)
+            return [(_argument(field.name), Annotated[str | None, named])]
     return [(field.name, Annotated[of | None, QueryParameter(description=about)])]
+
+
+def _argument(name: str) -> str:
+    """A filter's name as an argument of a handler, of whose names Litestar has taken some."""
+    return _TAKEN_PREFIX + name if name in _TAKEN else name
 
 
 def _as_text(value: Any) -> str:

@@ -20,6 +20,7 @@ from crm.sections import (
     keys,
     people,
     quality,
+    relays,
     staff,
 )
 
@@ -33,6 +34,7 @@ _MODULES = (
     accounts,
     companies,
     devices,
+    relays,
     keys,
     blocks,
     imports,

@@ -17,6 +17,8 @@ from crm.company_model import CodeDelivery, CodeRun, Company, CompanyCode
 from crm.model import House, table
 from crm.resource import Field, Find, Kind, Resource, Row
 from crm.rights import Reach, Right
+from crm.search_index import Indexed, reindex
+from crm.search_model import SearchWord
 from crm.sections.shared import clean_phone
 from crm.who import Conflict
 
@@ -49,15 +51,19 @@ def clean_email(text: str) -> str:
 
 
 def _company_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
-    """Only active companies have codes; one whose code panels know cannot just go away."""
-    now = time.time()
+    """Found by its name. Only active companies have codes; one whose code panels know cannot just go away."""
     if after is None:
         if panels_know(connection, id):
             raise Conflict(
                 "panels still know its code: make it inactive, and wait until they have forgotten the code"
             )
-    elif before is not None and before.values["active"] and not after.values["active"]:
-        end_code(connection, id, now)
+        mine = sa.and_(SearchWord.kind == Indexed.COMPANY.value, SearchWord.ref_id == id)
+        connection.execute(sa.delete(SearchWord).where(mine))
+        return
+    if before is None or any(before.values[name] != after.values[name] for name in ("name", "inn")):
+        reindex(connection, Indexed.COMPANY, [id])
+    if before is not None and before.values["active"] and not after.values["active"]:
+        end_code(connection, id, time.time())
 
 
 COMPANIES_RESOURCE = Resource(

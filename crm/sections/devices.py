@@ -1,31 +1,319 @@
-"""Panels and relays: what they are, how they are reached, what they open.
-
-Passwords are taken and never given. One that was entered for an address stays with that host: with another address it
-must be entered anew, so that nobody can have it sent elsewhere.
-"""
+"""Panels: what they are, how they sign in at SIP and are reached over HTTP, which entrances they serve."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from crm.changes import note_change
-from crm.device_access import check_url, entrances_near, panels_near, relays_near
-from crm.device_model import Relay, RelayChannel
-from crm.model import DomophoneEntrance, Entrance, HouseEntrance, Vendor, table
+from crm.call_model import Call
+from crm.device_access import panels_near
+from crm.model import (
+    Account,
+    Dialling,
+    Domophone,
+    DomophoneEntrance,
+    Entrance,
+    House,
+    HouseEntrance,
+    Vendor,
+    table,
+)
 from crm.panel_queue import wake_panels
-from crm.relays import CHANNELS_MOST, RelayModel
 from crm.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
-from crm.rights import Reach, Right
+from crm.rights import Right
 from crm.sections import ties
-from crm.sections.panel_fields import DOMOPHONES, PANEL_FIELDS
-from crm.sections.shared import clean_mac
-from crm.who import Forbidden, Invalid, Who
-from crm.model import Domophone
+from crm.sections.reached import prepare_reached, reached_fields
+from crm.sections.shared import clean_mac, clean_phone
+from crm.who import Invalid, Who
 
-RELAYS, CHANNELS = table(Relay), table(RelayChannel)
+DOMOPHONES = table(Domophone)
 SECTION = "Devices"
+_RINGING = (("180", "180 Ringing"), ("183", "183 Session Progress"))
+_DIALLING = (
+    (Dialling.FLAT.value, "the flat's number"),
+    (Dialling.PREFIX_FLAT.value, "prefix and flat"),
+    (Dialling.STORED.value, "a stored number"),
+)
+
+
+def _address() -> Any:
+    """Where a panel stands: the first of the houses that it serves."""
+    at, serves = table(DomophoneEntrance), table(HouseEntrance)
+    return (
+        sa.select(House.street + " " + House.number + ", " + Entrance.name)
+        .join(serves, serves.c.house_id == House.id)
+        .join(at, at.c.entrance_id == serves.c.entrance_id)
+        .join(Entrance, Entrance.id == at.c.entrance_id)
+        .where(at.c.domophone_id == DOMOPHONES.c.id)
+        .order_by(House.id, Entrance.id)
+        .limit(1)
+        .correlate(DOMOPHONES)
+        .scalar_subquery()
+    )
+
+
+def _last_call() -> Any:
+    calls = table(Call)
+    last = sa.select(sa.func.max(calls.c.started_at)).where(calls.c.panel == DOMOPHONES.c.sip_user)
+    return last.correlate(DOMOPHONES).scalar_subquery()
+
+
+def _check(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    errors: dict[str, str] = {}
+    if id is None and not who.rights.may_everywhere(Right.DEVICES_EDIT):
+        errors[""] = "a panel is made by who may change devices everywhere; others bring it by an import"
+    same = sa.select(Account.id).where(
+        Account.sip_user == values["sip_user"], Account.domain == (values["domain"] or "teledom")
+    )
+    if connection.scalar(same) is not None:
+        errors["sip_user"] = "an account has this SIP user already"
+    return errors
+
+
+def _prepare(desk: Any, connection: sa.Connection, values: Values, before: Row | None) -> Values:
+    """HA1 of the SIP password, which belongs to user and domain; the HTTP password, sealed. Raises Invalid."""
+    password = values.pop("sip_password", None)
+    was = before.values if before is not None else {}
+    user = values.get("sip_user", was.get("sip_user"))
+    domain = values.get("domain", was.get("domain"))
+    if password:
+        values["ha1"] = hashlib.md5(f"{user}:{domain}:{password}".encode()).hexdigest()
+    elif before is None:
+        raise Invalid({"sip_password": "this is needed"})
+    elif (user, domain) != (was["sip_user"], was["domain"]):
+        raise Invalid({"sip_password": "enter it again: it belongs to the SIP user and domain"})
+    return prepare_reached(desk, connection, DOMOPHONES, values, before)
+
+
+def _written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
+    """One that came into use, or is reached now, is told what waits for it."""
+    if before is None or after is None:
+        return
+    if before.values["active"] != after.values["active"]:
+        ties.panel_to_entrance(connection, id, 0)
+    wake_panels(connection, [id], time.time())
+
+
+def _picked(text: str) -> sa.ColumnElement[bool]:
+    """By the beginning of its SIP user or MAC."""
+    mac = "".join(each for each in text.lower() if each in "0123456789abcdef")
+    return sa.or_(
+        DOMOPHONES.c.sip_user.startswith(text, autoescape=True), DOMOPHONES.c.mac.startswith(mac or "-")
+    )
+
+
+DOMOPHONES_RESOURCE = Resource(
+    name="domophones",
+    entity="domophone",
+    label="Domophones",
+    label_one="Domophone",
+    section=SECTION,
+    icon="device-tablet",
+    model=Domophone,
+    source=DOMOPHONES,
+    title=DOMOPHONES.c.sip_user,
+    view=Right.DEVICES_VIEW,
+    edit=Right.DEVICES_EDIT,
+    reach=panels_near,
+    order=("sip_user",),
+    check=_check,
+    prepare=_prepare,
+    written=lambda connection, who, id, before, after: _written(connection, id, before, after),
+    picked_by=_picked,
+    fields=(
+        Field(
+            name="sip_user",
+            label="SIP user",
+            column=DOMOPHONES.c.sip_user,
+            optional=False,
+            sortable=True,
+            longest=64,
+            pattern=r"[A-Za-z0-9._\-]+",
+            hint="letters, digits, . _ and -",
+            find=Find.BEGINS,
+            example="500001",
+        ),
+        Field(
+            name="address", label="Address", column=_address(), written=False, example="ул. Ленина 5, п. 2"
+        ),
+        Field(
+            name="mac",
+            label="MAC",
+            column=DOMOPHONES.c.mac,
+            optional=False,
+            longest=32,
+            clean=clean_mac,
+            find=Find.SAME,
+            sortable=True,
+            example="18:68:82:31:0c:8a",
+        ),
+        Field(
+            name="vendor",
+            label="Vendor",
+            kind=Kind.CHOICE,
+            choices=tuple((value, value.title()) for value, _ in choices(Vendor)),
+            column=DOMOPHONES.c.vendor,
+            optional=False,
+            find=Find.SAME,
+            example="beward",
+        ),
+        Field(
+            name="model",
+            label="Model",
+            column=DOMOPHONES.c.model,
+            default="",
+            longest=64,
+            find=Find.BEGINS,
+            example="DKS15122",
+        ),
+        Field(
+            name="firmware",
+            label="Firmware",
+            column=DOMOPHONES.c.firmware,
+            default="",
+            longest=64,
+            listed=False,
+            find=Find.BEGINS,
+            example="4.3.1",
+        ),
+        Field(
+            name="active",
+            label="In use",
+            kind=Kind.YES_NO,
+            column=DOMOPHONES.c.active,
+            default=True,
+            optional=False,
+            find=Find.SAME,
+        ),
+        Field(
+            name="last_call_at",
+            label="Last call",
+            kind=Kind.TIME,
+            column=_last_call(),
+            written=False,
+        ),
+        Field(
+            name="domain",
+            label="SIP domain",
+            column=DOMOPHONES.c.domain,
+            default="teledom",
+            optional=False,
+            listed=False,
+            pattern=r"[A-Za-z0-9.\-]+",
+            hint="letters, digits, . and -",
+            example="teledom",
+        ),
+        Field(
+            name="sip_password",
+            label="SIP password",
+            kind=Kind.SECRET,
+            longest=128,
+            listed=False,
+            hint="empty: it stays as it is; with another SIP user enter it again",
+            example="a password",
+        ),
+        *reached_fields(DOMOPHONES),
+        Field(
+            name="dialling",
+            label="Dials",
+            kind=Kind.CHOICE,
+            choices=_DIALLING,
+            column=DOMOPHONES.c.dialling,
+            default=Dialling.FLAT.value,
+            optional=False,
+            listed=False,
+            find=Find.SAME,
+            hint="what it dials when a flat's number is pressed",
+            example="flat",
+        ),
+        Field(
+            name="door_dtmf",
+            label="Digits that open its door",
+            column=DOMOPHONES.c.door_dtmf,
+            default="5",
+            optional=False,
+            longest=16,
+            listed=False,
+            pattern=r"[0-9*#A-D]+",
+            hint="each of them does: digits, * or #",
+            example="5",
+        ),
+        Field(
+            name="ringing",
+            label="Is told while phones ring",
+            kind=Kind.CHOICE,
+            choices=_RINGING,
+            column=DOMOPHONES.c.ringing,
+            listed=False,
+            hint="empty: as the settings say",
+            example="183",
+        ),
+        Field(
+            name="floor",
+            label="Floor",
+            kind=Kind.INTEGER,
+            column=DOMOPHONES.c.floor,
+            low=-10,
+            high=200,
+            listed=False,
+            example=1,
+        ),
+        Field(
+            name="place",
+            label="Place",
+            column=DOMOPHONES.c.place,
+            default="",
+            longest=64,
+            listed=False,
+            hint="where at the entrance, for 112",
+            example="у лифта",
+        ),
+        Field(
+            name="sos_number",
+            label="Own number for 112",
+            column=DOMOPHONES.c.sos_number,
+            longest=32,
+            clean=lambda text: clean_phone(text),
+            listed=False,
+            find=Find.SAME,
+            hint="empty: it is lent one of its city's",
+            example="+73512000001",
+        ),
+        Field(
+            name="sos_dials",
+            label="Dials for 112",
+            column=DOMOPHONES.c.sos_dials,
+            longest=32,
+            listed=False,
+            pattern=r"[0-9*#]+",
+            hint="beside SOS; empty: 112",
+            example="112",
+        ),
+        Field(
+            name="note",
+            label="Note",
+            kind=Kind.LONG_TEXT,
+            column=DOMOPHONES.c.note,
+            default="",
+            longest=4000,
+            listed=False,
+        ),
+    ),
+    links=(
+        Link(
+            name="entrances",
+            label="Entrances that it serves",
+            table=table(DomophoneEntrance),
+            mine="domophone_id",
+            other="entrance_id",
+            to="entrances",
+            other_right=Right.DEVICES_EDIT,
+            changed=ties.panel_to_entrance,
+        ),
+    ),
+)
+
+RESOURCES = (DOMOPHONES_RESOURCE,)

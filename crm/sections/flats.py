@@ -24,9 +24,10 @@ from crm.sections.shared import (
 from crm.who import Conflict, Who
 
 ENTRANCES = table(Entrance)
-# "2" before "10": numbers by their digits at the beginning, filled up with zeros. Both databases make it alike.
+# "2" before "10": by the digits at the beginning, filled up with zeros; what begins with none is the last.
 _DIGITS = sa.func.length(FLATS.c.number) - sa.func.length(sa.func.ltrim(FLATS.c.number, "0123456789"))
-IN_ORDER = sa.func.substr("0" * 20, 1 + _DIGITS, type_=sa.String) + FLATS.c.number
+_FILLED = sa.func.substr("0" * 20, 1 + _DIGITS, type_=sa.String)
+IN_ORDER = sa.case((_DIGITS == 0, "9" * 20), else_=_FILLED) + FLATS.c.number
 
 
 def _entrance_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from crm.lockout import SignInOutcome, login_of
 from crm.model import table
-from crm.resource import Field, Find, Kind, Resource, choices
+from crm.resource import Field, Find, Kind, Resource
 from crm.rights import Reach, Right
 from crm.staff_model import ApiToken, Change, Employee, EmployeeGroup, Group, SignIn
 
@@ -20,6 +20,22 @@ SECTION = "Staff"
 EMPLOYEES, GROUPS, TOKENS = table(Employee), table(Group), table(ApiToken)
 SIGN_INS, CHANGES, _MEMBERS = table(SignIn), table(Change), table(EmployeeGroup)
 LANGUAGES = (("ru", "Russian"), ("en", "English"))
+OUTCOMES = (
+    (SignInOutcome.SIGNED_IN.value, "signed in"),
+    (SignInOutcome.HALF_WAY.value, "password right, code to come"),
+    (SignInOutcome.SIGNED_OUT.value, "signed out"),
+    (SignInOutcome.CONFIRMED.value, "confirmed once more"),
+    (SignInOutcome.UNKNOWN_LOGIN.value, "no such login"),
+    (SignInOutcome.WRONG_PASSWORD.value, "wrong password"),
+    (SignInOutcome.INACTIVE.value, "deactivated employee"),
+    (SignInOutcome.WRONG_CODE.value, "wrong code"),
+    (SignInOutcome.LOCKED.value, "refused: account locked"),
+    (SignInOutcome.LOCK_BEGAN.value, "account locked from here on"),
+    (SignInOutcome.UNLOCKED.value, "unlocked by staff"),
+    (SignInOutcome.ADDRESS_LOCKED.value, "refused: too many tries from this address"),
+    (SignInOutcome.BUSY.value, "sent away: too many at once"),
+    (SignInOutcome.UNFINISHED.value, "not finished"),
+)
 _GROUPS_OF_TOKENS = GROUPS.alias("token_group")
 _EMPLOYEES_OF_SIGN_INS = EMPLOYEES.alias("sign_in_employee")
 
@@ -211,7 +227,7 @@ SIGN_INS_RESOURCE = Resource(
             label="What came of it",
             kind=Kind.CHOICE,
             column=SIGN_INS.c.outcome,
-            choices=choices(SignInOutcome),
+            choices=OUTCOMES,
             written=False,
             find=Find.SAME,
         ),

@@ -1,13 +1,196 @@
-"""The pages of calls."""
+"""The pages of calls: their list, found by whatever is known of one, and a call as it went, leg by leg."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import trio
+from attrs import evolve
+from litestar import Response, get
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from crm.call_drawing import draw
+from crm.call_rows import CallQuery
+from crm.call_search import CallPage, FoundCall, every_call, listens, search_calls, see_call
+from crm.call_verdicts import verdicts
+from crm.call_words import OUTCOMES, sentence
+from crm.records import CallRecord, EntryKind, Outcome
+from crm.rights import Right
+from crm.site import site_of
+from crm.timeline import rang_s, talked_s
+from crm.web import language as languages
+from crm.web import show
+from crm.web.forms import read_time
+from crm.web.list_pages import csv_line
 from crm.web.menu import Item
-from crm.web.page import Extra
+from crm.web.page import Asked, Extra, language_of, render, translate, with_query
+from crm.web.recordings import recording_of
+from crm.who import Invalid
 
-PAGES: list[Any] = []
+KIND_LABELS = {
+    "visitor": "visitor",
+    "test_ring": "test ring",
+    "quality": "handset check",
+    "sos": "112",
+    "call_back": "112 calls back",
+    "sos_test": "112 test call",
+}
+_TEXTS = ("address", "flat", "panel", "account", "outcome", "kind", "node")
+_IDS = ("flat_id", "house_id")
+FILTERS = (*_TEXTS, *_IDS, "from", "to", "door")
+_BAD = (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.DIRECTORY_AWAY, Outcome.LOST)
+_LOOK = (Outcome.UNKNOWN_PANEL, Outcome.UNKNOWN_FLAT, Outcome.NO_ACCOUNTS, Outcome.BLOCKED)
+_FINE = (Outcome.TALKED, Outcome.AUTO_OPENED)
+
+
+def tone(outcome: Outcome | None) -> str:
+    """The colour of how a call ended."""
+    if outcome in _FINE:
+        return "fine"
+    return "act" if outcome in _BAD else "look" if outcome in _LOOK else "off"
+
+
+@get("/calls", sync_to_thread=True)
+def calls_page(request: Asked) -> Response[Any]:
+    site = site_of(request)
+    errors: Mapping[str, str] = {}
+    try:
+        query = query_of(request.query_params, ZoneInfo(site.config.time_zone))
+        page = search_calls(site.store, request.user.who, query)
+    except Invalid as error:
+        errors, page = error.errors, CallPage((), "")
+    return render(
+        request,
+        "call_rows.html" if request.headers.get("hx-target") == "list" else "calls.html",
+        page=page,
+        errors=errors,
+        filters={name: text for name, text in request.query_params.items() if text and name in FILTERS},
+        after=request.query_params.get("after", ""),
+        kinds=KIND_LABELS,
+        outcomes={each.value: text for each, text in OUTCOMES.items()},
+        tone=tone,
+    )
+
+
+@get("/calls.csv", sync_to_thread=True)
+def calls_csv(request: Asked) -> Stream:
+    site, who = site_of(request), request.user.who
+    query = query_of(request.query_params, ZoneInfo(site.config.time_zone))
+    search_calls(site.store, who, evolve(query, limit=1))  # says now what is wrong with it
+    clock = show.Clock(site.now(), ZoneInfo(site.config.time_zone), request.user.language)
+    heads = (
+        "When",
+        "Call",
+        "Kind",
+        "From",
+        "Panel",
+        "Dialled",
+        "Flat",
+        "Outcome",
+        "Talked, s",
+        "Answered by",
+    )
+
+    def lines() -> Iterator[bytes]:
+        yield "\ufeff".encode()  # by which spreadsheets know UTF-8
+        yield csv_line([translate(request, head) for head in (*heads, "Door opened", "Node")])
+        for call in every_call(site.store, who, query):
+            yield csv_line(_cells(request, call, clock))
+
+    headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
+    return Stream(lines, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _cells(request: Asked, call: FoundCall, clock: show.Clock) -> list[str]:
+    outcome = OUTCOMES[call.outcome] if call.outcome is not None else "goes on"
+    talked = "" if call.talked_s is None else f"{call.talked_s:.1f}"
+    here = evolve(clock, zone=ZoneInfo(call.zone)) if call.zone else clock
+    ways = (call.address, call.panel, call.dialled, call.flat, translate(request, outcome), talked)
+    kind = translate(request, KIND_LABELS.get(call.kind, call.kind))
+    door, at = here.iso(call.door_at), here.iso(call.started_at)
+    return [at, call.call_id, kind, *ways, call.answered_by, door, call.node]
+
+
+@get("/calls/{id:str}", sync_to_thread=True)
+def call_page(request: Asked, id: FromPath[str]) -> Response[str]:
+    site = site_of(request)
+    record, zone = see_call(site.store, request.user.who, id)
+    words = languages.translations(language_of(request))
+    return render(
+        request,
+        "call.html",
+        call=record,
+        zone=zone,
+        rang=rang_s(record),
+        talked=talked_s(record),
+        door=_door(record),
+        kind=KIND_LABELS.get(record.kind, record.kind),
+        outcome=OUTCOMES[record.outcome] if record.outcome is not None else "goes on",
+        tone=tone(record.outcome),
+        drawing=draw(record, words),
+        verdicts=verdicts(record, words),
+        entries=[(each, sentence(record, each, words)) for each in record.entries],
+        links=_links(request, record),
+        listens=bool(record.recording) and listens(site.store, request.user.who, id),
+        has_nodes=site.parts.get("nodes") is not None,
+    )
+
+
+@get("/calls/{id:str}/recording")
+async def recording(request: Asked, id: FromPath[str]) -> Stream:
+    """The call's sound, as its node has it."""
+    record = await trio.to_thread.run_sync(
+        see_call, site_of(request).store, request.user.who, id, Right.CALLS_LISTEN
+    )
+    return await recording_of(request, record[0])
+
+
+def query_of(asked: Mapping[str, str], zone: ZoneInfo) -> CallQuery:
+    """What the address line asks for, times in `zone`. Raises Invalid."""
+    errors: dict[str, str] = {}
+    found: dict[str, Any] = {name: asked[name].strip() for name in _TEXTS if asked.get(name)}
+    for name in _IDS:
+        if text := asked.get(name, ""):
+            if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 2**31:
+                errors[name] = "a number is expected"
+            else:
+                found[name] = int(text)
+    for name, into in (("from", "since"), ("to", "until")):
+        if text := asked.get(name, ""):
+            try:
+                found[into] = read_time(text, zone) if "-" in text else float(text)
+            except ValueError as error:
+                errors[name] = str(error)
+    if text := asked.get("door", ""):
+        if text not in ("yes", "no"):
+            errors["door"] = "yes or no is expected"
+        found["door"] = text == "yes"
+    if errors:
+        raise Invalid(errors)
+    return CallQuery(**found, after=asked.get("after", ""))
+
+
+def _door(record: CallRecord) -> tuple[str, str]:
+    """With which digit, and by whom, the door was opened."""
+    for each in record.entries:
+        if each.kind is EntryKind.DOOR:
+            return str(each.data.get("digit", "")), str(each.data.get("by", ""))
+    return "", ""
+
+
+def _links(request: Asked, record: CallRecord) -> dict[str, str]:
+    """Where a call leads: its flat, as far as who asks may see it."""
+    links: dict[str, str] = {}
+    if record.flat_id is not None and request.user.who.rights.may(Right.HOUSING_VIEW):
+        links["flat"] = f"/flats/{record.flat_id}"
+    if record.panel and request.user.who.rights.may(Right.DEVICES_VIEW):
+        links["panel"] = with_query("/domophones", {"sip_user": record.panel})
+    return links
+
+
+PAGES: list[Any] = [calls_page, calls_csv, call_page, recording]
 EXTRAS: Mapping[str, Extra] = {}
-ITEMS: tuple[Item, ...] = ()
+ITEMS: tuple[Item, ...] = (Item("Calls", "/calls", Right.CALLS_VIEW, "phone", "Calls"),)

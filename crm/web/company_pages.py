@@ -7,7 +7,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-import trio
 from attrs import frozen
 from litestar import Response, get, post
 from litestar.params import FromPath
@@ -18,12 +17,13 @@ from crm.chores import Chores
 from crm.code_panels import panels_told
 from crm.code_runs import Code, codes_of, make_by_hand, runs, tell_again
 from crm.codes import next_week
+from crm.company_parts import chores_of, wake
 from crm.debts import unknown_contracts, unknown_debts
 from crm.model import House, table
 from crm.resource import Row
 from crm.rights import Right
 from crm.sections.shared import HOUSE_TITLE, HOUSES_IN_CITIES
-from crm.site import Site, part, site_of
+from crm.site import Site, site_of
 from crm.web.forms import read_reference
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render
@@ -41,17 +41,6 @@ class CompanyHouse:
     id: int
     title: str
     mine: bool
-
-
-def wake(chores: Chores) -> None:
-    """Have what is due done at once: from a handler's worker thread."""
-    trio.from_thread.run_sync(chores.wake)
-
-
-def chores_of(site: Site) -> Chores:
-    """Raises Refused: this server does without."""
-    found: Chores = part(site, "chores", "the making of codes")
-    return found
 
 
 # --- a company's page ----------------------------------------------------------------------------------------------
@@ -102,9 +91,9 @@ def _actions(site: Site, request: Asked, row: Row) -> list[Action]:
         confirm = (
             "Make a new access code now? The old one stops opening doors as soon as panels know the new one."
         )
-        actions.append(Action("New code now", f"/companies/{row.id}/code", "arrow-path", confirm=confirm))
+        actions.append(Action("New code now", f"/company/{row.id}/code", "arrow-path", confirm=confirm))
     if rights.may(Right.COMPANIES_EDIT) and _billing(site):
-        path = f"/companies/{row.id}/billing"
+        path = f"/company/{row.id}/billing"
         actions.append(Action("Synchronise with billing", path, "banknotes"))
     return actions
 
@@ -115,7 +104,7 @@ def _billing(site: Site) -> bool:
     return chores is not None and bool(chores.billing.url)
 
 
-@post("/companies/{id:int}/code", sync_to_thread=True, status_code=200)
+@post("/company/{id:int}/code", sync_to_thread=True, status_code=200)
 def make_code(request: Asked, id: FromPath[int]) -> Response[Any]:
     """A company's new code, at once."""
     site = site_of(request)
@@ -135,7 +124,7 @@ def make_code(request: Asked, id: FromPath[int]) -> Response[Any]:
     return Redirect(f"/companies/{id}", status_code=303)
 
 
-@post("/companies/{id:int}/billing", sync_to_thread=True, status_code=200)
+@post("/company/{id:int}/billing", sync_to_thread=True, status_code=200)
 def synchronise(request: Asked, id: FromPath[int]) -> Response[Any]:
     """Billing is told of a company again, at once."""
     site = site_of(request)
@@ -147,7 +136,7 @@ def synchronise(request: Asked, id: FromPath[int]) -> Response[Any]:
     return Redirect(f"/companies/{id}", status_code=303)
 
 
-@post("/companies/{id:int}/houses", sync_to_thread=True, status_code=200)
+@post("/company/{id:int}/houses", sync_to_thread=True, status_code=200)
 def add_house(request: Asked, id: FromPath[int], data: Form) -> Response[Any]:
     """A house is this company's from now on."""
     site, who = site_of(request), request.user.who
@@ -162,7 +151,7 @@ def add_house(request: Asked, id: FromPath[int], data: Form) -> Response[Any]:
     return Redirect(f"/companies/{id}#houses", status_code=303)
 
 
-@post("/companies/{id:int}/houses/{house:int}/remove", sync_to_thread=True, status_code=200)
+@post("/company/{id:int}/houses/{house:int}/remove", sync_to_thread=True, status_code=200)
 def remove_house(request: Asked, id: FromPath[int], house: FromPath[int]) -> Response[Any]:
     """A house is no company's any more."""
     site, who = site_of(request), request.user.who
@@ -186,7 +175,7 @@ def _refused(request: Asked, id: int, error: Refused) -> Response[Any]:
 # --- runs, billing -------------------------------------------------------------------------------------------------
 
 
-@get("/code-runs", sync_to_thread=True)
+@get("/weekly-codes", sync_to_thread=True)
 def runs_page(request: Asked) -> Response[str]:
     """Each Monday's making of codes: how far it is."""
     site = site_of(request)
@@ -229,6 +218,6 @@ def read_billing(request: Asked) -> Redirect:
 PAGES: list[Any] = [make_code, synchronise, add_house, remove_house, runs_page, billing_page, read_billing]
 EXTRAS: Mapping[str, Extra] = {"companies": Extra(panels=_panels, actions=_actions)}
 ITEMS: tuple[Item, ...] = (
-    Item("Weekly codes", "/code-runs", Right.CODES_VIEW, "calendar-days", "Companies"),
+    Item("Weekly codes", "/weekly-codes", Right.CODES_VIEW, "calendar-days", "Companies"),
     Item("Billing", "/billing", Right.COMPANIES_EDIT, "banknotes", "Companies"),
 )

@@ -1,13 +1,209 @@
-"""What domophones and relays have beside what all records have."""
+"""What panels and relays have beside what all records have: doors to open, what a panel is still to learn, its calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from crm.web.menu import Item
-from crm.web.page import Extra
+import sqlalchemy as sa
+from attrs import frozen
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
 
-PAGES: list[Any] = []
-EXTRAS: Mapping[str, Extra] = {}
+from crm.call_model import Call
+from crm.device_access import forget_relay_certificate, panel_was_reset
+from crm.model import table
+from crm.panel_doors import channels_of, last_openings, serves
+from crm.panel_queue import waiting_for
+from crm.resource import Row
+from crm.rights import Right
+from crm.site import Site, part, site_of, wait_for
+from crm.sos_model import SosTest
+from crm.web.menu import Item
+from crm.web.page import Action, Asked, Extra, Panel, render
+from crm.web.record_pages import Form, show_record
+from crm.who import Invalid, Refused
+
+SHOWN = 5
+WAITING_SHOWN = 50
+DOORS_MOST = 4
+
+
+@frozen
+class LastCall:
+    """A call from a panel."""
+
+    id: str
+    kind: str
+    flat: str
+    started_at: float
+    outcome: str
+
+
+# --- panels --------------------------------------------------------------------------------------------------------
+
+
+def _domophone_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
+    rights = request.user.who.rights
+    user = row.values["sip_user"]
+    with site.store.reading() as connection:
+        openings = last_openings(connection, "domophone", row.id, SHOWN) if _sees_openings(request) else None
+        served = serves(connection, row.id, rights.reach(Right.DEVICES_VIEW))
+        waiting = waiting_for(connection, row.id, WAITING_SHOWN + 1)
+        calls = _last_calls(connection, user) if rights.may(Right.CALLS_VIEW) else None
+        test = _last_test(connection, user) if rights.may(Right.SOS_VIEW) else None
+    sees_keys = rights.may_everywhere(Right.KEYS_VIEW)  # one of a gate may be a key of other houses
+    context = {
+        **{"row": row, "openings": openings, "served": served, "calls": calls, "test": test},
+        **{"waiting": waiting[:WAITING_SHOWN], "more": len(waiting) > WAITING_SHOWN, "sees_keys": sees_keys},
+        **{"sees_tests": rights.may(Right.SOS_VIEW), "opened": request.query_params.get("opened", "")},
+    }
+    return [Panel("domophone_panels.html", context)]
+
+
+def _sees_openings(request: Asked) -> bool:
+    rights = request.user.who.rights
+    return rights.may(Right.DOORS_OPEN) or rights.may(Right.CHANGES_VIEW)
+
+
+def _last_calls(connection: sa.Connection, sip_user: str) -> list[LastCall]:
+    calls = table(Call)
+    query = (
+        sa.select(calls.c.call_id, calls.c.kind, calls.c.flat, calls.c.started_at, calls.c.outcome)
+        .where(calls.c.panel == sip_user)
+        .order_by(calls.c.started_at.desc())
+        .limit(SHOWN)
+    )
+    return [
+        LastCall(id, kind, flat, at, outcome.value if outcome is not None else "")
+        for id, kind, flat, at, outcome in connection.execute(query)
+    ]
+
+
+def _last_test(connection: sa.Connection, sip_user: str) -> Any:
+    """The last test of its 112 that was made, or the one that is due."""
+    tests = table(SosTest)
+    mine = sa.select(tests).where(tests.c.panel == sip_user)
+    made = mine.where(tests.c.ended_at.is_not(None)).order_by(tests.c.due_at.desc()).limit(1)
+    return connection.execute(made).mappings().first()
+
+
+def _domophone_actions(site: Site, request: Asked, row: Row) -> list[Action]:
+    rights = request.user.who.rights
+    here = f"/domophone/{row.id}"
+    actions = []
+    if row.values["url"] and rights.may(Right.DOORS_OPEN):
+        actions.append(Action("Open the door", f"{here}/open", "lock-open", confirm="Open this door now?"))
+    if rights.may(Right.DEVICES_EDIT):
+        confirm = "Was it exchanged or reset? Its certificate is taken anew, and it is told all keys and codes again."
+        actions.append(Action("Exchanged or reset", f"{here}/reset", "arrow-path", confirm=confirm))
+    return actions
+
+
+@post("/domophone/{id:int}/open", sync_to_thread=True, status_code=200)
+def open_door(request: Asked, id: FromPath[int], data: Form) -> Response[Any]:
+    """Open a panel's door, and say so."""
+    site = site_of(request)
+    text = str(data.get("door", "1"))
+    door = int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 0
+    try:
+        if not 1 <= door <= DOORS_MOST:
+            raise Invalid({"door": f"doors are counted from 1 to {DOORS_MOST}"})
+        wait_for(part(site, "doors", "the opening of doors").open_door, id, door, request.user.who)
+    except Invalid as error:
+        return _not_opened(request, "domophones", id, error.errors, 422)
+    except site.failures as error:
+        return _not_opened(request, "domophones", id, {"": str(error)}, 502)
+    return Redirect(f"/domophones/{id}?opened={door}#door", status_code=303)
+
+
+def _not_opened(request: Asked, name: str, id: int, errors: Mapping[str, str], status: int) -> Response[str]:
+    """The record's page, which says why; whether it is open all the same is not always known."""
+    desk = site_of(request).desk
+    resource = desk.resource(name)
+    row = desk.get(request.user.who, resource, id)
+    return show_record(request, resource, row, errors=errors, status=status)
+
+
+@post("/domophone/{id:int}/reset", sync_to_thread=True, status_code=200)
+def reset(request: Asked, id: FromPath[int]) -> Redirect:
+    """The panel was exchanged or reset: it knows nothing any more, and shows another certificate."""
+    site = site_of(request)
+    panel_was_reset(site.store, request.user.who, id, site.now())
+    return Redirect(f"/domophones/{id}", status_code=303)
+
+
+@get("/domophone/{id:int}/lock", sync_to_thread=True)
+def lock(request: Asked, id: FromPath[int]) -> Response[str]:
+    """Who has the panel at this moment, as its node says: a part of its page."""
+    site = site_of(request)
+    row = site.desk.get(request.user.who, site.desk.resource("domophones"), id)
+    try:
+        found = wait_for(part(site, "nodes", "what nodes say").lock_of, row.values["sip_user"])
+    except Refused as error:
+        return render(request, "domophone_lock.html", lock=None, why=str(error))
+    except site.failures as error:
+        return render(request, "domophone_lock.html", lock=None, why=str(error))
+    return render(request, "domophone_lock.html", lock=found, why="")
+
+
+# --- relays --------------------------------------------------------------------------------------------------------
+
+
+def _relay_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
+    rights = request.user.who.rights
+    with site.store.reading() as connection:
+        channels = channels_of(
+            connection, row.id, rights.reach(Right.DEVICES_VIEW), rights.reach(Right.DOORS_OPEN)
+        )
+        openings = last_openings(connection, "relay", row.id, SHOWN) if _sees_openings(request) else None
+    context = {"row": row, "channels": channels, "openings": openings}
+    return [Panel("relay_panels.html", context | {"opened": request.query_params.get("opened", "")})]
+
+
+def _relay_actions(site: Site, request: Asked, row: Row) -> list[Action]:
+    if not request.user.who.rights.may(Right.DEVICES_EDIT) or not row.values["tls_pin"]:
+        return []
+    confirm = "Was it exchanged or reset? The next certificate that it shows is taken."
+    return [Action("Exchanged or reset", f"/relay/{row.id}/reset", "arrow-path", confirm=confirm)]
+
+
+@post("/relay-channel/{id:int}/open", sync_to_thread=True, status_code=200)
+def open_channel(request: Asked, id: FromPath[int]) -> Response[Any]:
+    """Open what a relay's channel opens, and say so."""
+    site = site_of(request)
+    who = request.user.who
+    channel = site.desk.get(who, site.desk.resource("relay-channels"), id)
+    relay_id = channel.values["relay_id"]
+    try:
+        wait_for(part(site, "doors", "the opening of doors").open_channel, id, who)
+    except Invalid as error:
+        return _not_opened(request, "relays", relay_id, error.errors, 422)
+    except site.failures as error:
+        return _not_opened(request, "relays", relay_id, {"": str(error)}, 502)
+    return Redirect(f"/relays/{relay_id}?opened={channel.values['number']}#channels", status_code=303)
+
+
+@post("/relay/{id:int}/reset", sync_to_thread=True, status_code=200)
+def reset_relay(request: Asked, id: FromPath[int]) -> Redirect:
+    """The relay was exchanged or reset: it shows another certificate."""
+    site = site_of(request)
+    forget_relay_certificate(site.store, request.user.who, id, site.now())
+    return Redirect(f"/relays/{id}", status_code=303)
+
+
+def _channel_actions(site: Site, request: Asked, row: Row) -> list[Action]:
+    if not request.user.who.rights.may(Right.DOORS_OPEN):
+        return []
+    path = f"/relay-channel/{row.id}/open"
+    return [Action("Open", path, "lock-open", confirm="Open this now?")]
+
+
+PAGES: list[Any] = [open_door, reset, lock, open_channel, reset_relay]
+EXTRAS: Mapping[str, Extra] = {
+    "domophones": Extra(panels=_domophone_panels, actions=_domophone_actions),
+    "relays": Extra(panels=_relay_panels, actions=_relay_actions),
+    "relay-channels": Extra(actions=_channel_actions),
+}
 ITEMS: tuple[Item, ...] = ()

@@ -18,7 +18,7 @@ from crm.sections.flats import ENTRANCES_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE, PREFIX
 from crm.site import Site, site_of
 from crm.web.forms import read_reference
-from crm.web.page import Action, Asked, render
+from crm.web.page import Asked, Panel, render
 from crm.web.record_pages import Form, show_record
 from crm.who import Conflict, Forbidden, Invalid, NotFound
 
@@ -158,16 +158,11 @@ def delete_whole_entrance(request: Asked, id: FromPath[int]) -> Response[Any]:
     return Redirect("/entrances", status_code=303)
 
 
-def house_actions(site: Site, request: Asked, row: Row) -> list[Action]:
+def entrance_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
+    """On an entrance's page: the way to delete it with its ties."""
     if not request.user.who.rights.may(Right.HOUSING_EDIT):
         return []
-    return [Action("Delete with everything", f"/house/{row.id}/delete", "trash", get=True)]
-
-
-def entrance_actions(site: Site, request: Asked, row: Row) -> list[Action]:
-    if not request.user.who.rights.may(Right.HOUSING_EDIT):
-        return []
-    return [Action("Delete with its ties", f"/entrance/{row.id}/delete", "trash", get=True)]
+    return [Panel("entrance_panel.html", {"path": f"/entrance/{row.id}/delete"})]
 
 
 def _gate_form(

@@ -15,8 +15,8 @@ PAGES: list[Any] = [
     *house_door_pages.HANDLERS,
 ]
 EXTRAS: Mapping[str, Extra] = {
-    "houses": Extra(panels=house_grid_pages.house_panels, actions=house_door_pages.house_actions),
+    "houses": Extra(panels=house_grid_pages.house_panels),
     "flats": Extra(panels=house_grid_pages.flat_panels),
-    "entrances": Extra(actions=house_door_pages.entrance_actions),
+    "entrances": Extra(panels=house_door_pages.entrance_panels),
 }
 ITEMS: tuple[Item, ...] = ()

@@ -50,8 +50,13 @@ def _with_values(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
             for message in read_po(opened, locale=language):
                 if isinstance(message.id, str) and _VALUE.search(message.id) and message.string:
                     parts = _VALUE.split(message.id)
-                    named = [re.escape(p) if n % 2 == 0 else f"(?P<{p}>.*)" for n, p in enumerate(parts)]
-                    found.append((re.compile("".join(named), re.S), str(message.string)))
+                    for n in range(len(parts)):
+                        name = parts[n]
+                        if n % 2 == 0:
+                            parts[n] = re.escape(name)
+                        else:
+                            parts[n] = f"(?P={name})" if f"(?P<{name}>.*)" in parts else f"(?P<{name}>.*)"
+                    found.append((re.compile("".join(parts), re.S), str(message.string)))
     return tuple(found)
 
 

@@ -108,18 +108,19 @@ def _csv(request: Asked, resource: Resource) -> Response[Any]:
 
     def lines() -> Iterator[bytes]:
         yield "\ufeff".encode()  # by which spreadsheets know UTF-8
-        yield _csv_line(
+        yield csv_line(
             ["id", translate(request, resource.label_one), *(translate(request, f.label) for f in fields)]
         )
         for row in site.desk.every(who, resource, query):
             cells = (show.plain(f, row.values.get(f.name), row.shown, clock) for f in fields)
-            yield _csv_line([str(row.id), row.title, *cells])
+            yield csv_line([str(row.id), row.title, *cells])
 
     headers = {"Content-Disposition": f'attachment; filename="{resource.name}.csv"'}
     return Stream(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _csv_line(cells: list[str]) -> bytes:
+def csv_line(cells: list[str]) -> bytes:
+    """A line of a file for spreadsheets."""
     buffer = io.StringIO()
     # A cell that begins so is run as a formula by spreadsheets.
     safe = [

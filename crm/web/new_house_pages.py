@@ -54,6 +54,7 @@ def new_house_page(request: Asked) -> Response[str]:
 @post("/houses/new", sync_to_thread=True, status_code=200)
 def new_house(request: Asked, data: Form) -> Response[Any]:
     site = site_of(request)
+    request.user.who.need(Right.HOUSING_EDIT)
     texts = _texts(data)
     try:
         values = read_form(_FIELDS, data, ZoneInfo(site.config.time_zone))

@@ -15,6 +15,7 @@ from crm.passwords import TooBusy
 from crm.rights import Right
 from crm.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.sign_in import SignInFailed, change_own_password, turn_off_second_factor
+from crm.sections.staff import OUTCOMES
 from crm.site import site_of
 from crm.staff import LANGUAGES, get_self, set_language
 from crm.web.guard import cookie_name, limits_of, origin_of
@@ -161,6 +162,7 @@ def _page(request: Asked, errors: Mapping[str, str] | None = None, status: int =
         errors_beside={name: why for name, why in (errors or {}).items() if name not in beside},
         advise=powerful and not me.totp_on,
         done=request.query_params.get("done", ""),
+        outcomes=dict(OUTCOMES),
         choices={code: LANGUAGE_NAMES[code] for code in LANGUAGES},
         sessions=sessions_of(site.store, user.employee_id, site.now(), limits_of(site.config)),
         sign_ins=find_sign_ins(site.store, user.who, employee_id=user.employee_id, limit=SIGN_INS_SHOWN),

@@ -17,7 +17,7 @@ from crm.groups import find_groups
 from crm.lockout import find_sign_ins
 from crm.resource import Row
 from crm.rights import Right
-from crm.sections.staff import EMPLOYEES_RESOURCE
+from crm.sections.staff import EMPLOYEES_RESOURCE, OUTCOMES
 from crm.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.site import Site, site_of
 from crm.web.guard import limits_of
@@ -229,6 +229,7 @@ def _panels(site: Site, request: Asked, row: Row) -> list[Panel]:
         "locked_until": staff.employee_locked_until(site.store, who, row.id, now),
         "sessions": sessions_of(site.store, row.id, now, limits_of(site.config)),
         "sign_ins": find_sign_ins(site.store, who, employee_id=row.id, limit=SIGN_INS_SHOWN),
+        "outcomes": dict(OUTCOMES),
         "mine": request.user.session_id,
         "at": f"{BASE}/{row.id}",
         "may_end": who.rights.may_everywhere(Right.STAFF_EDIT),

@@ -203,6 +203,26 @@ async def test_tone_is_heard_where_the_prompt_is_missing(
     assert played == ["sound:teledom/unknown-flat", "tone:info"]
 
 
+@pytest.mark.parametrize(
+    ("state", "heard"),
+    [
+        ("done", ["sound:teledom/owes"]),
+        ("failed", ["sound:teledom/owes", "sound:teledom/blocked", "tone:record"]),
+    ],
+)
+async def test_a_kind_of_block_has_its_own_prompt_and_the_usual_one_where_that_is_missing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, state: str, heard: list[str]
+) -> None:
+    flat = attrs.evolve(FLAT, blocks=("debt",), prompt="owes")
+    stage = Stage(tmp_path, Lookup(PANEL, flat), CallConfig())
+    stage.paper.prompt_state = state
+    with stage.paper.open():
+        await stage.run()
+    assert stage.record.outcome is Outcome.BLOCKED
+    assert stage.hung_up_with() == str(REFUSALS[Outcome.BLOCKED].cause)
+    assert [e.data["media"] for e in stage.record.entries if e.kind is EntryKind.PROMPT] == heard
+
+
 def test_each_outcome_has_a_cause_of_its_own() -> None:
     causes = [refusal.cause for refusal in REFUSALS.values()]
     assert len(set(causes)) == len(causes)

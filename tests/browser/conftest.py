@@ -10,14 +10,15 @@ theirs, or is an argument before `page`. With CI=true a browser that can't be ha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from testbed.browser import DESK, RUSSIAN, Pages, Screen, open_pages, running_browser
-from testbed.debs import BROWSER, TestbedUnavailable, get_tree
+from testbed.debs import BROWSER, TESTBED, PackageSet, TestbedUnavailable, Tree, get_tree
+from tests.browser.crm import Crm, Role, Visitor, open_crm
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,14 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium: fetched at the first use on a machine, ended after the last test of this folder."""
+    with running_browser(tmp_path_factory.mktemp("chromium"), _tree(BROWSER, "the browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def crm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
+    """The CRM at work beside a node and the testbed, shared by all tests of this folder."""
+    with open_crm(tmp_path_factory.mktemp("crm"), _tree(TESTBED, "the testbed")) as crm:
+        yield crm
+
+
+def _tree(packages: PackageSet, what: str) -> Tree:
     try:
-        tree = get_tree(packages=BROWSER)
+        return get_tree(packages=packages)
     except TestbedUnavailable as error:
         if os.environ.get("CI") == "true":
-            pytest.fail(f"the browser is not to be had: {error}", pytrace=False)
-        pytest.skip(f"the browser is not to be had: {error}")
-    with running_browser(tmp_path_factory.mktemp("chromium"), tree) as browser:
-        yield browser
+            pytest.fail(f"{what} is not to be had: {error}", pytrace=False)
+        pytest.skip(f"{what} is not to be had: {error}")
 
 
 @pytest.fixture
@@ -70,3 +81,15 @@ def pages(browser: Browser, language: str, screen: Screen, dark: bool) -> Iterat
 def page(pages: Pages) -> Page:
     """The visitor's first page."""
     return pages.page()
+
+
+@pytest.fixture
+def visit(crm: Crm, pages: Pages, language: str) -> Callable[[Role], Visitor]:
+    """Makes the visitor an employee, signed in."""
+    return lambda role: crm.visitor(pages, role, language)
+
+
+@pytest.fixture
+def admin(visit: Callable[[Role], Visitor]) -> Visitor:
+    """The visitor is an administrator, signed in."""
+    return visit(Role.ADMIN)

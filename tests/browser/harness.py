@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page
 
 from testbed.browser import DESK, ENGLISH, PHONE, RUSSIAN, accessibility_faults
 
+LARGE = 150_000  # bytes: a picture that is larger gets a palette of 256 colours
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs/screenshots"
 
 both_languages = pytest.mark.parametrize("language", [RUSSIAN, ENGLISH])
@@ -17,16 +20,24 @@ both_screens = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "ph
 both_colours = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 
 
-def assert_accessible(page: Page) -> None:
-    """axe-core finds nothing serious or critical on the page as it is now."""
-    faults = accessibility_faults(page)
+def assert_accessible(page: Page, *rules: str) -> None:
+    """axe-core finds nothing serious or critical on the page as it is now; with `rules`: none of these alone."""
+    faults = accessibility_faults(page, *rules)
     assert not faults, "\n".join([f"{page.url} has faults of accessibility:", *faults])
 
 
 def screenshot(page: Page, name: str, *, full: bool = False) -> None:
     """With TELEDOM_SCREENSHOTS=1 a picture of the page becomes docs/screenshots/NAME.png; `full`: with what is below."""
-    if os.environ.get("TELEDOM_SCREENSHOTS") == "1":
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full, animations="disabled", caret="hide")
+    if os.environ.get("TELEDOM_SCREENSHOTS") != "1":
+        return
+    picture = page.screenshot(full_page=full, animations="disabled", caret="hide")
+    if len(picture) > LARGE:
+        small = io.BytesIO()
+        with Image.open(io.BytesIO(picture)) as whole:
+            whole.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+        picture = small.getvalue()
+    SCREENSHOTS.mkdir(exist_ok=True)
+    (SCREENSHOTS / f"{name}.png").write_bytes(picture)
 
 
 def assert_fits(page: Page) -> None:

@@ -86,6 +86,9 @@ def empty(engine: sa.Engine) -> None:
         for table in reversed(METADATA.sorted_tables):
             kept = table.name == "block_kinds"
             connection.execute(table.delete().where(sa.not_(table.c.built_in)) if kept else table.delete())
+            if kept:
+                usual = {"stops_calls": True, "stops_app": False, "stops_keys": False, "prompt": ""}
+                connection.execute(table.update().values(usual))
         connection.execute(
             sa.text(
                 "SELECT setval(oid::regclass, 1, false) FROM pg_class"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm.call_words import sentence
 from crm.columns import clean, fit, width_of
 from crm.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
 from crm.timeline import (
@@ -17,7 +18,6 @@ from crm.timeline import (
     entry_line,
     head_line,
     rang_s,
-    sentence,
     show,
     summary_line,
     talked_s,

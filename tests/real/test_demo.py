@@ -53,6 +53,25 @@ def teledom(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def crm_of(demo: subprocess.Popen[str]) -> tuple[str, str, str]:
+    """The CRM's address, and the login and password, as the demo says them."""
+    assert demo.stdout is not None
+    said = re.compile(r"the CRM is (http://127\.0\.0\.1:\d+)  login (\w+), password (\w+)\n")
+    address, login, password = next(found for line in demo.stdout if (found := said.search(line))).groups()
+    return address, login, password
+
+
+def sign_in(address: str, login: str, password: str) -> tuple[int, str]:
+    """The answer's status, and where it leads."""
+    with httpx.Client(base_url=address) as client:
+        client.get("/sign-in")
+        form = {"login": login, "password": password, "_csrf_token": client.cookies["csrftoken"]}
+        answer = client.post("/sign-in", data=form)
+        if answer.status_code != 303:
+            return answer.status_code, ""
+        return client.get("/houses").status_code, answer.headers["location"]
+
+
 def calls_of(folder: Path) -> list[dict[str, object]]:
     """What `teledom calls` tells of the demo's calls."""
     calls: list[dict[str, object]] = json.loads(teledom(folder, "calls", "--json").stdout)
@@ -76,11 +95,14 @@ def test_it_ends_by_itself_and_every_call_was_bridged_and_heard_and_112_called_b
     assert processes_of(tmp_path) == []
 
 
-def test_while_it_runs_the_duty_desks_page_is_there_and_112_can_be_tested_by_hand(tmp_path: Path) -> None:
+def test_while_it_runs_the_duty_desk_and_the_crm_have_pages_and_112_can_be_tested_by_hand(
+    tmp_path: Path,
+) -> None:
     with start(tmp_path) as demo:
         assert demo.stdout is not None
         page = next(line.split()[-1] for line in demo.stdout if "duty desk's page" in line)
         assert httpx.get(page).status_code == 200
+        assert sign_in(*crm_of(demo)) == (200, "/")
         done = teledom(tmp_path, "sos", "test", "500001", "--wait", "20")
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=30)
@@ -177,3 +199,27 @@ def test_the_same_node_carries_calls_of_a_simulated_asterisk(tmp_path: Path) -> 
 
     assert demo.returncode == 0, output + errors
     assert output.splitlines()[-1] == "1 calls: 1 bridged"
+
+
+def test_the_crm_lets_in_who_has_this_runs_password_and_ends_with_the_demo(tmp_path: Path) -> None:
+    passwords = set()
+    for _ in range(2):
+        with start(tmp_path, "--simulated") as demo:
+            address, login, password = crm_of(demo)
+            try:
+                assert httpx.get(f"{address}/healthz").text == "alive\n"
+                assert sign_in(address, login, password) == (200, "/")
+                for other in (login, "", "admin", "password"):
+                    assert sign_in(address, login, other) == (403, "")
+                assert sign_in(address, "admin", "admin") == (403, "")
+            finally:
+                demo.send_signal(signal.SIGINT)
+                _, errors = demo.communicate(timeout=30)
+        assert demo.returncode == 0, errors
+        assert processes_of(tmp_path) == []
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{address}/healthz")
+        files = [file for file in (tmp_path / "var/demo").rglob("*") if file.is_file()]
+        assert [file for file in files if password.encode() in file.read_bytes()] == []
+        passwords.add(password)
+    assert len(passwords) == 2

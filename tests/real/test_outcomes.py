@@ -125,6 +125,27 @@ async def test_the_visitor_hears_the_prompt_of_the_outcome_and_no_other(
     assert alike[heard] > 0.9
 
 
+@pytest.mark.parametrize(
+    ("prompt", "heard"), [("declined", "declined"), ("not-there", "blocked")], ids=["its own", "missing"]
+)
+async def test_a_kind_of_block_is_heard_by_its_own_prompt(
+    place: TownBed, tmp_path: Path, prompt: str, heard: str
+) -> None:
+    case = Case(
+        Outcome.BLOCKED,
+        501,
+        29,
+        dialled="3",
+        changes=(f"UPDATE block_kinds SET prompt = '{prompt}' WHERE code = 'debt'",),
+    )
+    visit, record = await _call(place, tmp_path, case)
+
+    assert record.outcome is Outcome.BLOCKED
+    played = [str(entry.data["media"]) for entry in record.entries if entry.kind is EntryKind.PROMPT]
+    assert (played[0], played[-1]) == (f"sound:teledom/{prompt}", f"sound:teledom/{heard}")
+    assert visit.result.final_code == 501
+
+
 async def test_every_outcome_has_a_prompt_and_a_cause_of_its_own() -> None:
     outcomes = {case.outcome for case in CASES.values()}
 

@@ -181,6 +181,26 @@ async def test_112_ends_the_panels_own_call_and_a_blocked_flat_is_no_matter(
     assert by_kind["sos"].outcome is Outcome.TALKED
 
 
+async def test_no_kind_of_block_stops_112_whatever_it_stops(place: TownBed, tmp_path: Path) -> None:
+    changes = [
+        "UPDATE block_kinds SET stops_calls = 1, stops_app = 1, stops_keys = 1",
+        'INSERT INTO flat_blocks (flat_id, kind, "from", reason)'
+        " SELECT flats.id, block_kinds.code, 0, '' FROM flats, block_kinds",
+    ]
+    async with (
+        open_node(place, tmp_path, changes=changes) as node,
+        open_dispatch(place.bed, "dispatch-1") as dispatch,
+    ):
+        async with visiting(place, PANEL, "1"):
+            pass
+        async with visiting(place, PANEL, "SOS", talk_ms=300) as sos:
+            await wait_for(dispatch, "INVITE")
+        by_kind = {call.kind: call for call in await node.calls(2)}
+    assert by_kind["visitor"].outcome is Outcome.BLOCKED
+    assert by_kind["sos"].outcome is Outcome.TALKED
+    assert sos.result.final_code == 200
+
+
 async def test_a_second_press_goes_to_the_call_that_stands(place: TownBed, tmp_path: Path) -> None:
     async with (
         open_node(place, tmp_path) as node,

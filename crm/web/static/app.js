@@ -3,6 +3,7 @@
 // before something is done that cannot be taken back, and the menu on a narrow screen.
 
 const byId = (id) => document.getElementById(id);
+let wanted = null; // what was typed when Enter was pressed, before what it finds was there
 const isTyping = (element) => element.matches("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
@@ -18,7 +19,9 @@ document.addEventListener("keydown", (event) => {
   if (!form.contains(event.target)) return;
   const hits = [...form.querySelectorAll("#found a")];
   const at = hits.indexOf(document.activeElement);
+  if (event.key !== "Enter") wanted = null;
   if (event.key === "Escape") {
+    htmx.trigger(search, "htmx:abort");
     byId("found").replaceChildren();
     search.focus();
   } else if (event.key === "ArrowDown" && hits.length) {
@@ -27,10 +30,25 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "ArrowUp" && at >= 0) {
     event.preventDefault();
     (at === 0 ? search : hits[at - 1]).focus();
-  } else if (event.key === "Enter" && event.target === search && hits.length) {
-    event.preventDefault();
-    hits[0].click();
+  } else if (event.key === "Enter" && event.target === search && search.value.trim()) {
+    if (foundFor() !== search.value) {
+      event.preventDefault();
+      wanted = search.value;
+      htmx.trigger(search, "search");
+    } else if (hits.length) {
+      event.preventDefault();
+      hits[0].click();
+    }
   }
+});
+
+// What is shown may be what was found for a text before: each answer says for which it is.
+const foundFor = () => byId("found").querySelector("[data-found-for]")?.dataset.foundFor;
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target.id !== "found" || wanted === null || foundFor() !== wanted) return;
+  wanted = null;
+  event.target.querySelector("a")?.click();
 });
 
 document.addEventListener("click", (event) => {

@@ -1,0 +1,18 @@
+"""What the sections of the CRM add to the demo town, in this order; each once, and a second time it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crm.store import Store
+from crm.town_companies import fill_companies
+from crm.town_devices import fill_devices
+from crm.town_people import fill_people
+
+FILLS: tuple[Callable[[Store], None], ...] = (fill_people, fill_companies, fill_devices)
+
+
+def fill_more(store: Store) -> None:
+    """Raises StoreError."""
+    for fill in FILLS:
+        fill(store)

@@ -1,0 +1,259 @@
+"""What one viewer of the board is told: each board as an event of what has changed for him since the one before.
+
+All words are made here, in his language; what ticks (how long a phone has been ringing) ticks in his browser. Who is
+bounded to some houses is told of calls of their panels, and nothing of nodes and alarms. A row that stays is not sent
+again; an event is a few kilobytes at most, however many calls there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from gettext import NullTranslations
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from attrs import define, evolve, field, frozen
+
+from crm.call_words import outcome_words
+from crm.rights import Right, Rights
+from crm.web import language as languages
+from crm.web import show
+from live import EMERGENCIES, CallState, Link, LinkKind, LinkState, LiveAlarm, LiveBoard, LiveCall, NodeRow
+
+ROWS = 60
+SPARK_WIDTH, SPARK_HEIGHT = 118, 20
+KINDS = {
+    "visitor": "",
+    "sos": "112",
+    "call_back": "112 calls back",
+    "sos_test": "112 test",
+    "quality": "handset check",
+    "test_ring": "test ring",
+}
+LINKS = {
+    LinkKind.APPLICATION: "ARI applications",
+    LinkKind.LANE: "ARI lanes",
+    LinkKind.KAMAILIO: "Kamailio",
+    LinkKind.DATABASE: "database",
+    LinkKind.PUSH: "push",
+    LinkKind.DUTY: "duty hook",
+}
+LINK_STATES = {
+    LinkState.UP: ("fine", "up"),
+    LinkState.SLOW: ("look", "slow"),
+    LinkState.DOWN: ("act", "down"),
+    LinkState.UNKNOWN: ("off", "not tried yet"),
+}
+ALARMS = {
+    "pool_low": "a pool is nearly dry",
+    "trunk_down": "a trunk is down",
+    "city_unknown": "a panel's city is unknown",
+    "guarantee_broken": "a guaranteed number was lent again",
+    "call_failed": "a 112 call failed",
+    "no_number": "a 112 call had no number",
+    "database_away": "the database is away",
+    "test_failed": "a 112 test failed",
+    "node_away": "a node does not answer",
+    "node_not_ready": "a node cannot carry calls",
+}
+_WORST = (LinkState.DOWN, LinkState.SLOW, LinkState.UNKNOWN, LinkState.UP)
+_encode = msgspec.json.Encoder().encode
+Row = Mapping[str, Any]
+
+
+@frozen
+class Viewer:
+    """Who looks, with his rights to what rows lead to. `panels` are those within his reach; None: all, and the nodes."""
+
+    language: str
+    zone: str
+    rights: Rights
+    panels: frozenset[str] | None
+
+
+def limited(board: LiveBoard, panels: frozenset[str] | None) -> LiveBoard:
+    """A board as somebody sees it who is bounded to these panels: their calls, counted, and nothing of the nodes."""
+    if panels is None:
+        return board
+    calls = tuple(call for call in board.calls if call.panel in panels)
+    going_on = [call for call in calls if call.state is not CallState.OVER]
+    talking = sum(call.state is CallState.TALKING for call in going_on)
+    counts = evolve(
+        board.now,
+        ringing=len(going_on) - talking,
+        talking=talking,
+        quality=sum(call.kind == "quality" for call in going_on),
+        sos=sum(call.kind in EMERGENCIES for call in going_on),
+        phones_ringing=sum(call.phones_ringing for call in going_on),
+        panels_busy=len({call.panel for call in going_on if call.panel}),
+    )
+    return LiveBoard(at=board.at, calls_per_s=0.0, series=(), now=counts, nodes=(), alarms=(), calls=calls)
+
+
+@define
+class BoardView:
+    """One stream's view. `event` is to be sent each time: it says what changed since it was called last."""
+
+    viewer: Viewer
+    live: bool = True  # the list of calls, too; False: 112 alone
+    _told: dict[str, Any] = field(factory=dict, init=False)
+    _rows: dict[str, Row] = field(factory=dict, init=False)
+
+    def event(self, board: LiveBoard) -> bytes:
+        """JSON: see static/board.js for what becomes of it."""
+        viewer = self.viewer
+        board = limited(board, viewer.panels)
+        words = languages.translations(viewer.language)
+        clock = show.Clock(board.at, ZoneInfo(viewer.zone), viewer.language)
+        news: dict[str, Any] = {"at": round(board.at, 2)}
+        urgent = [call for call in board.calls if is_urgent(call)]
+        self._tell(news, "sos", [row_of(call, viewer, words, clock) for call in urgent])
+        if not self.live:
+            return bytes(_encode(news))
+        self._tell(news, "figures", figures(board, viewer.language, whole=viewer.panels is None))
+        if viewer.panels is None:
+            self._tell(news, "spark", spark(board.series))
+            self._tell(news, "links", [links_of(each, words) for each in board.nodes])
+            self._tell(news, "alarms", [alarm_of(each, words, clock) for each in board.alarms])
+        others = sorted((c for c in board.calls if not is_urgent(c)), key=lambda call: -call.started_at)
+        self._tell_rows(news, {c.call_id: row_of(c, viewer, words, clock) for c in others[:ROWS]})
+        return bytes(_encode(news))
+
+    def _tell(self, news: dict[str, Any], name: str, what: Any) -> None:
+        if name not in self._told or self._told[name] != what:
+            self._told[name] = news[name] = what
+
+    def _tell_rows(self, news: dict[str, Any], rows: dict[str, Row]) -> None:
+        known, self._rows = self._rows, rows
+        found = {
+            "new": [row for id, row in rows.items() if id not in known],
+            "changed": [row for id, row in rows.items() if id in known and known[id] != row],
+            "gone": [id for id in known if id not in rows],
+        }
+        news |= {name: what for name, what in found.items() if what}
+
+
+def is_urgent(call: LiveCall) -> bool:
+    """A 112 call that goes on."""
+    return call.kind in EMERGENCIES and call.state is not CallState.OVER
+
+
+def figures(board: LiveBoard, language: str, *, whole: bool) -> dict[str, str]:
+    """The numbers on top, as text."""
+    now = board.now
+    found = {
+        "calls": show.number(now.calls),
+        "ringing": show.number(now.phones_ringing),
+        "panels": show.number(now.panels_busy),
+        "quality": show.number(now.quality),
+        "sos": show.number(now.sos),
+    }
+    if whole:
+        pace = f"{board.calls_per_s:.1f}"
+        found["pace"] = pace.replace(".", ",") if language == "ru" else pace
+    return found
+
+
+def spark(series: Sequence[int]) -> str:
+    """Calls begun in each second as the path of a line, in a box of SPARK_WIDTH by SPARK_HEIGHT."""
+    top = max(1, *series, 1)
+    steps = [
+        f"{n * SPARK_WIDTH / max(1, len(series) - 1):.0f} {SPARK_HEIGHT - value * (SPARK_HEIGHT - 2) / top:.1f}"
+        for n, value in enumerate(series)
+    ]
+    return "M" + "L".join(steps) if steps else ""
+
+
+def links_of(node: NodeRow, words: NullTranslations) -> dict[str, Any]:
+    """A node's links, one for each kind, with the worst of its states; and what is wrong with single ones."""
+    by_kind: dict[LinkKind, list[Link]] = {}
+    for link in node.links:
+        by_kind.setdefault(link.kind, []).append(link)
+    found = [_link(kind, links, words) for kind, links in by_kind.items()]
+    down = node.away or node.not_ready
+    shape = "act" if down else "fine"
+    word = "does not answer" if node.away else "cannot carry calls" if node.not_ready else "ready"
+    head = {"s": shape, "n": node.node or node.url, "w": words.gettext(word), "why": down}
+    return {"node": head, "links": found}
+
+
+def _link(kind: LinkKind, links: Sequence[Link], words: NullTranslations) -> dict[str, str]:
+    worst = next(state for state in _WORST if any(link.state is state for link in links))
+    counted = []
+    for state in _WORST[::-1]:
+        number = sum(link.state is state for link in links)
+        if number:
+            word = words.gettext(LINK_STATES[state][1])
+            counted.append(f"{number} {word}" if len(links) > 1 else word)
+    slow = [link.latency_ms for link in links if link.latency_ms is not None]
+    if slow:
+        counted.append(f"{max(slow) / 1000:.1f} {words.gettext('s')}")
+    why = "; ".join(
+        f"{link.name}: {link.note}" if len(links) > 1 else link.note for link in links if link.note
+    )
+    return {
+        "s": LINK_STATES[worst][0],
+        "n": words.gettext(LINKS[kind]),
+        "w": ", ".join(counted),
+        "why": why,
+    }
+
+
+def alarm_of(alarm: LiveAlarm, words: NullTranslations, clock: show.Clock) -> dict[str, str]:
+    """An alarm as text."""
+    times = f" ×{alarm.count}" if alarm.count > 1 else ""
+    return {
+        "k": words.gettext(ALARMS.get(alarm.kind, alarm.kind)) + times,
+        "t": alarm.text,
+        "since": clock(alarm.since),
+        "n": alarm.node,
+    }
+
+
+def row_of(call: LiveCall, viewer: Viewer, words: NullTranslations, clock: show.Clock) -> Row:
+    """A call as a row: what is shown, and where that leads; "since" ticks in the browser."""
+    may = viewer.rights.may
+    state, text = call.state.value, state_words(call, words)
+    row = {
+        "i": call.call_id,
+        "o": call.started_at,
+        "t": clock(call.started_at),
+        "k": words.gettext(KINDS.get(call.kind, call.kind)) if KINDS.get(call.kind, call.kind) else "",
+        "a": call.address or call.panel,
+        "f": call.flat or call.dialled,
+        "s": state,
+        "w": text,
+        "acc": call.answered_by,
+        "n": call.number,
+    }
+    if call.state is not CallState.OVER:
+        row["since"] = call.since
+    elif may(Right.CALLS_VIEW):
+        row["call"] = f"/calls/{call.call_id}"
+    if call.flat_id is not None and may(Right.HOUSING_VIEW):
+        row["flat"] = f"/flats/{call.flat_id}"
+    if call.panel and may(Right.DEVICES_VIEW):
+        row["panel"] = f"/board/panel/{call.panel}"
+    if call.answered_by and may(Right.PEOPLE_VIEW) and call.kind in ("visitor", "test_ring"):
+        row["account"] = f"/board/account/{call.answered_by}"
+    if call.door_at is not None:
+        row["d"] = words.gettext("door opened")
+    return row
+
+
+def state_words(call: LiveCall, words: NullTranslations) -> str:
+    """How far a call is."""
+    match call.state:
+        case CallState.RINGING if call.phones_ringing:
+            number = call.phones_ringing
+            text = words.ngettext("rings %(number)s phone", "rings %(number)s phones", number)
+            return text % {"number": number}
+        case CallState.RINGING if call.phones:
+            return words.gettext("no phone rings yet")
+        case CallState.RINGING:
+            return words.gettext("is being put through")
+        case CallState.TALKING:
+            return words.gettext("talking")
+        case _:
+            return outcome_words(call.outcome, words)

@@ -1,0 +1,57 @@
+"""Every page that the menu leads to, and the first record of each list with its form: they fit, and axe finds nothing.
+
+The menu itself says which pages there are, so that a new one is looked at, too. On a desk in English, on a phone in
+Russian; with TELEDOM_SCREENSHOTS=1 each is pictured for docs/screenshots.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from testbed.browser import DESK, ENGLISH, PHONE, RUSSIAN, Screen
+from tests.browser.crm import Visitor
+from tests.browser.harness import assert_accessible, assert_fits, screenshot
+
+
+def name_of(path: str) -> str:
+    """A picture's name for a page: numbers in its address are of this run's own."""
+    return re.sub(r"\W+", "-", re.sub(r"\d+", "one", path.partition("?")[0]).strip("/")) or "start"
+
+
+def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
+    """Look at a page in light and dark colours: what is wrong with it, and the pages of a record that it leads to."""
+    page = visitor.open(path)
+    expect(page.locator("h1")).to_have_count(1)
+    assert_fits(page)
+    assert_accessible(page)
+    screenshot(page, name_of(path) + ("-phone" if screen.phone else ""), full=not screen.phone)
+    page.emulate_media(color_scheme="dark")
+    assert_accessible(page, "color-contrast")
+    page.emulate_media(color_scheme="light")
+    links = page.locator("main").locator("tbody th a, a.button:not([download])")
+    found = links.evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    return [str(link) for link in found if re.fullmatch(r"/[\w/-]+", str(link))]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("screen", "language"), [(DESK, ENGLISH), (PHONE, RUSSIAN)], ids=["desk", "phone"])
+def test_every_page_fits_and_is_accessible_in_light_and_dark(
+    admin: Visitor, screen: Screen, language: str
+) -> None:
+    admin.open("/profile")
+    waiting, seen, faults = ["/profile", *admin.menu()], set[str](), []
+    assert len(waiting) > 15
+    while waiting:
+        path = waiting.pop(0)
+        if name_of(path) in seen:  # one record of each kind is enough
+            continue
+        seen.add(name_of(path))
+        try:
+            waiting += look(admin, path, screen)
+        except AssertionError as error:
+            faults.append(f"{path}: {error}")
+    assert not faults, "\n".join(faults)
+    assert "houses-one" in seen
