@@ -148,11 +148,13 @@ def _demo(args: argparse.Namespace) -> int:
     settings = _load(args)
     from crm.store import Store, StoreError, upgrade
     from crm.town import fill
+    from crm.town_housing import fill_housing
 
     try:
         upgrade(settings.crm.url)
         with Store(settings.crm.url) as store:
             town = fill(store)
+            fill_housing(store)
             print(f"database {store.shown}: the demo town with {len(town.panels)} panels is in it")
     except StoreError as error:
         return _failed(f"filling in the demo town: {error}")

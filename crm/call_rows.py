@@ -98,17 +98,13 @@ def _of_few(
     limit: int,
 ) -> list[Any]:
     """The newest calls of some houses: of their flats, and those of their panels that reached no flat."""
-    of_flats = sa.select(Flat.id).where(Flat.house_id.in_(houses), *([Flat.number == flat] if flat else []))
-    flats, panels = connection.scalars(of_flats).all(), connection.scalars(_panels_at(houses)).all()
-    found: list[Any] = []
-    ways: list[tuple[Sequence[Any], sa.ColumnElement[bool]]] = [(flats, _CALLS.c.flat_id.in_(flats))]
-    if not flat:
-        ways.append((panels, sa.and_(_CALLS.c.flat_id.is_(None), _CALLS.c.panel.in_(panels))))
-    for some, mine in ways:
-        if some:
-            found += connection.execute(
-                _newest(sa.select(*_COLUMNS).where(mine, *where), _CALLS.c, limit)
-            ).all()
+    panels = connection.scalars(_panels_at(houses)).all()
+    of_flats = sa.select(*_COLUMNS).join_from(_CALLS, table(Flat), table(Flat).c.id == _CALLS.c.flat_id)
+    at = [Flat.house_id.in_(houses), *([Flat.number == flat] if flat else [])]
+    found = list(connection.execute(_newest(of_flats.where(*at, *where), _CALLS.c, limit)).all())
+    if panels and not flat:
+        mine = sa.and_(_CALLS.c.flat_id.is_(None), _CALLS.c.panel.in_(panels))
+        found += connection.execute(_newest(sa.select(*_COLUMNS).where(mine, *where), _CALLS.c, limit)).all()
     return found
 
 
@@ -156,21 +152,14 @@ def _at_houses(
     ]
     where = sa.and_(reach.of_houses(), sa.or_(*own))
     flats, houses = table(Flat), table(House)
-    # As values, and no conditions on other rows: PostgreSQL would make a hash of all flats for these.
-    at_flat = (
-        sa.select(sa.literal(1))
-        .select_from(flats.join(houses, houses.c.id == flats.c.house_id))
-        .where(flats.c.id == calls.c.flat_id, where)
-        .correlate(calls)
-        .limit(1)
-        .scalar_subquery()
-    )
+    its_house = flats.outerjoin(houses, houses.c.id == flats.c.house_id)
     doors = (
         table(Domophone)
         .join(table(DomophoneEntrance), DomophoneEntrance.domophone_id == Domophone.id)
         .join(table(HouseEntrance), HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
         .join(houses, houses.c.id == HouseEntrance.house_id)
     )
+    # As a value, and no condition on other rows: PostgreSQL would make a hash of all panels for that.
     at_panel = (
         sa.select(sa.literal(1))
         .select_from(doors)
@@ -179,7 +168,10 @@ def _at_houses(
         .limit(1)
         .scalar_subquery()
     )
-    return statement.where(sa.case((calls.c.flat_id.is_not(None), at_flat), else_=at_panel) == 1)
+    of_flat = sa.and_(calls.c.flat_id.is_not(None), where)
+    of_panel = sa.and_(calls.c.flat_id.is_(None), at_panel == 1)
+    joined = calls.outerjoin(its_house, flats.c.id == calls.c.flat_id)
+    return statement.select_from(joined).where(sa.or_(of_flat, of_panel))
 
 
 def _newest(statement: sa.Select[Any], c: Any, limit: int) -> sa.Select[Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from crm.search_index import reindex_all
 from crm.store import Store
 from crm.town_companies import fill_companies
 from crm.town_devices import fill_devices
+from crm.town_keys import fill_keys
 from crm.town_people import fill_people
 
-FILLS: tuple[Callable[[Store], None], ...] = (fill_people, fill_companies, fill_devices)
+FILLS: tuple[Callable[[Store], None], ...] = (fill_people, fill_companies, fill_devices, fill_keys)
 
 
 def fill_more(store: Store) -> None:
     """Raises StoreError."""
     for fill in FILLS:
         fill(store)
+    reindex_all(store)

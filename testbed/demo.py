@@ -38,6 +38,7 @@ from config import (
 from crm.records import CallRecord, Entry
 from crm.store import Store, upgrade
 from crm.town import Town, fill
+from crm.town_housing import fill_housing
 from node import Node
 from testbed.bed import Bed, open_bed
 from testbed.crm_process import add_admin, crm_child, new_secret_key, open_town_panels
@@ -153,6 +154,7 @@ def _fill(progress: Progress) -> Town:
     upgrade(url)
     with Store(url) as store:
         town = fill(store)
+        fill_housing(store)
     flats = {flat.id: flat for panel in town.panels for flat in panel.dials.values()}
     accounts = {a.sip_user for flat in flats.values() for a in flat.accounts}
     progress(f"CRM: a town of {len(town.panels)} panels, {len(flats)} flats and {len(accounts)} accounts")

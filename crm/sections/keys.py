@@ -19,7 +19,7 @@ from crm.search_model import SearchWord
 SECTION = "Keys"
 KEYS, _BINDINGS, _WORDS = table(Key), table(KeyBinding), table(SearchWord)
 TECHNOLOGIES = (("em_marin", "EM-Marin"), ("mifare", "Mifare"), ("unknown", "unknown"))
-STATES = (("in_use", "in use"), ("lost", "lost"))
+STATES = (("in_use", "in use"), ("lost", "lost: it opens nothing"))
 FORMATS: Mapping[KeyFormat, str] = {
     KeyFormat.HEX: "hex, as the key sends it",
     KeyFormat.HEX_REVERSED: "hex, bytes the other way round",
@@ -32,13 +32,13 @@ FORMATS: Mapping[KeyFormat, str] = {
     KeyFormat.DALLAS: "Touch Memory (Dallas)",
 }
 SCOPES: Mapping[KeyScope, tuple[str, str]] = {  # the label, and the resource in which what is meant is found
-    KeyScope.FLAT: ("flat", "flats"),
-    KeyScope.ENTRANCE: ("entrance", "entrances"),
-    KeyScope.HOUSE: ("house", "houses"),
-    KeyScope.COMPANY: ("company", "companies"),
-    KeyScope.RESIDENT: ("resident", "residents"),
-    KeyScope.EMPLOYEE: ("employee", "employees"),
-    KeyScope.EVERYWHERE: ("everywhere", ""),
+    KeyScope.FLAT: ("Flat", "flats"),
+    KeyScope.ENTRANCE: ("Entrance", "entrances"),
+    KeyScope.HOUSE: ("House", "houses"),
+    KeyScope.COMPANY: ("Company", "companies"),
+    KeyScope.RESIDENT: ("Resident", "residents"),
+    KeyScope.EMPLOYEE: ("Employee", "employees"),
+    KeyScope.EVERYWHERE: ("Everywhere", ""),
 }
 
 

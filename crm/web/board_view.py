@@ -185,9 +185,9 @@ def _link(kind: LinkKind, links: Sequence[Link], words: NullTranslations) -> dic
         number = sum(link.state is state for link in links)
         if number:
             word = words.gettext(LINK_STATES[state][1])
-            counted.append(f"{number} {word}" if len(links) > 1 else word)
+            counted.append(f"{word} {number}" if len(links) > 1 else word)
     slow = [link.latency_ms for link in links if link.latency_ms is not None]
-    if slow:
+    if slow and worst is not LinkState.UP:
         counted.append(f"{max(slow) / 1000:.1f} {words.gettext('s')}")
     why = "; ".join(
         f"{link.name}: {link.note}" if len(links) > 1 else link.note for link in links if link.note

@@ -187,6 +187,8 @@ def _numbers_form(
     with site_of(request).store.reading() as connection:
         doors = doors_of(connection, row.id)
     chosen = next((each for each in doors if str(each.id) == texts.get("entrance")), None)
+    if chosen is None and "entrance" not in texts:
+        chosen = next(iter(doors), None)
     at_fields = {"flats", "number", "prefix", "entrance"}
     return render(
         request,

@@ -6,11 +6,15 @@ import re
 
 from crm.web.language import say, translations
 
+_NEEDED = "this is needed, and empty: "
 _EXPECTED = re.compile(r"(?P<expected>.+?) is expected, not (?P<found>what is there|\".*\")", re.S)
 
 
 def said_fault(language: str, text: str) -> str:
     """The text of a Fault. What nobody has translated stays as it is."""
+    if text.startswith(_NEEDED):
+        form = translations(language).gettext("this is needed, and empty: {what}")
+        return form.format(what=say(language, text.removeprefix(_NEEDED)))
     match = _EXPECTED.fullmatch(text)
     if match is None:
         return say(language, text)

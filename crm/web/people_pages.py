@@ -77,14 +77,14 @@ def do_move_in(request: Asked, data: Form) -> Response[Any]:
     texts = {each.name: text_of(data, each.name) for each in _FIELDS}
     try:
         values = read_form(_FIELDS, data, ZoneInfo(site.config.time_zone))
-        account = {name: values.get(name) for name in ACCOUNT_FIELDS}
+        account = {name: values[name] for name in ACCOUNT_FIELDS if values.get(name)}
         moved = move_in(
             site.desk,
             who,
             values.get("flat_id"),
             resident_id=values.get("resident_id"),
             resident={name: values.get(name) for name in RESIDENT_FIELDS},
-            account=account if account["sip_user"] or account["password"] else None,
+            account=account if account.keys() & {"sip_user", "password"} else None,
             role=values.get("role") or "resident",
             rings=bool(values.get("rings", True)),
         )

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from crm.code_panels import deliver_missing, end_code, panels_know, sync_codes
 from crm.code_runs import make_by_hand
 from crm.company_model import CodeDelivery, Company
+from crm.device_access import set_panel_access
 from crm.model import Domophone, House, Vendor, table
 from crm.store import Store
 from crm.who import SYSTEM
@@ -23,8 +24,6 @@ __all__ = ["clock", "empty_file", "houses", "postgres", "quick", "store", "tree"
 
 def at_home(store: Store, houses: Houses, panel: PanelState, url: str, *house_ids: int) -> int:
     """The panel, at an entrance of these houses; its id."""
-    from crm.device_access import set_panel_access
-
     id = houses.panel(f"10{house_ids[0]}", houses.entrance("п. 1", *house_ids))
     with store.transaction() as connection:
         mine = sa.update(table(Domophone)).where(table(Domophone).c.id == id)

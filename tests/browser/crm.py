@@ -7,7 +7,9 @@ that changes what others look at makes a thing of its own first, or puts it back
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +22,7 @@ import attrs
 import httpx
 import trio
 from attrs import define, field
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from config import Config, WebConfig
 from crm.desk import Desk
@@ -85,6 +87,7 @@ class Crm:
     password: str = field(repr=False)  # of all employees
     town: Town
     node: Child
+    server: Child
     panel: Baresip
     phones: dict[str, Baresip]
     doors: dict[str, PanelState]
@@ -134,15 +137,37 @@ class Crm:
     async def visit(self, *, answered: bool = True) -> None:
         """A visitor's call, from the button to its end: talked and let in, or nobody answers."""
         phone = self.phones[PHONES[0]]
-        await self.panel.dial(FLAT)
-        await phone.wait_event("CALL_INCOMING")
+        await self.ring()
         if answered:
-            await phone.accept()
-            await self.panel.wait_event("CALL_ESTABLISHED")
+            await self.answer()
             await phone.send_digits("5")
             await trio.sleep(0.6)  # of talk
+        await self.hang_up()
+
+    async def ring(self) -> None:
+        """The panel calls its flat, whose phone rings."""
+        await self.panel.dial(FLAT)
+        await self.phones[PHONES[0]].wait_event("CALL_INCOMING")
+
+    async def answer(self) -> None:
+        """The phone that rings is answered."""
+        await self.phones[PHONES[0]].accept()
+        await self.panel.wait_event("CALL_ESTABLISHED")
+
+
+    async def hang_up(self) -> None:
+        """The panel ends its call, and the node has heard of it."""
         await self.panel.hangup()
-        await self.panel.wait_event("CALL_CLOSED")
+        await self.phones[PHONES[0]].wait_event("CALL_CLOSED")
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The CRM's process stands still meanwhile."""
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
 
 
 @define
@@ -231,7 +256,7 @@ class running_crm:
             }
             await stack.enter_async_context(open_dispatch(bed, "dispatch-1"))
             address = f"http://{config.web.http}"
-            crm = Crm(address, url, key, password, town, node, panel, phones, doors, self._token)
+            crm = Crm(address, url, key, password, town, node, server, panel, phones, doors, self._token)
             await crm.visit()
             await crm.visit(answered=False)
             self._crm = crm
@@ -280,3 +305,12 @@ def open_crm(folder: Path, tree: Tree) -> Iterator[Crm]:
     """Start all of it, and end it when left."""
     with running_crm(folder, tree) as crm:
         yield crm
+
+
+def pick(field: Locator, typed: str, wanted: str = "") -> None:
+    """Choose what a field that refers to a record suggests for what is typed: the first, or one that has `wanted`."""
+    field.fill(typed)
+    options = field.page.locator(f"#{field.get_attribute('list')} option")
+    option = options.and_(field.page.locator(f'[value*="{wanted or typed}"]')).first
+    option.wait_for(state="attached")
+    field.fill(str(option.get_attribute("value")))

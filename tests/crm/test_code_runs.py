@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from config import CodesConfig
 from crm import code_runs
 from crm.code_billing import codes_to_tell, tell_code, tell_due
-from crm.code_panels import deliver_missing
+from crm.code_panels import deliver_missing, end_code
 from crm.code_runs import (
     codes_of,
     codes_that_hold,
@@ -467,3 +467,18 @@ def test_a_company_of_a_deleted_house_still_gets_codes(store: Store, houses: Hou
     assert make(store) == 1
     assert make_next(store, 1, 5, MONDAY, billing=False) is None
     assert code(store, company)
+
+
+def test_billing_hears_once_more_of_a_company_that_is_not_active_any_more(store: Store, world: World) -> None:
+    company, unknown = add_company(store, "Альфа"), add_company(store, "Бета")
+    make_by_hand(store, SYSTEM, company, 5, MONDAY, billing=True)
+    make_by_hand(store, SYSTEM, unknown, 5, MONDAY, billing=False)
+    tell_due(store, world.client, world.settings, lambda: MONDAY)
+    with store.transaction() as connection:
+        connection.execute(sa.update(COMPANIES).values(active=False))
+        end_code(connection, company, MONDAY + 1)
+        end_code(connection, unknown, MONDAY + 1)
+    told = tell_due(store, world.client, world.settings, lambda: MONDAY + 2)
+    assert (told.told, told.refused) == (1, ())
+    assert [each["active"] for each in world.fake.companies.values()] == [False]
+    assert code(store, company) == code(store, unknown) == ""

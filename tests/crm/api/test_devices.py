@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from crm.key_model import KeyScope
 from crm.key_reach import Binding
 from crm.keys import add_key
+from crm.model import Domophone
 from crm.rights import Reach, Right
 from crm.store import Store
 from crm.who import SYSTEM
@@ -106,8 +107,6 @@ def test_a_relays_channel_opens(site: TestSite, store: Store, houses: Houses) ->
 
 
 def test_a_password_is_taken_away_by_null(site: TestSite, store: Store) -> None:
-    from crm.model import Domophone
-
     api = site.token()
     access = {"url": "http://10.1.2.3", "http_user": "admin", "http_password": "web secret"}
     id = api.post("/api/v1/domophones", json={**PANEL, **access}).json()["id"]

@@ -142,7 +142,12 @@ def test_a_flat_is_rung_once_for_one_key(site: TestSite, nodes: NodesThatRing, h
     nodes.why = "no node is ready"
     assert api.post(f"/api/v1/flats/{flat}/ring").status_code == 409
     assert api.post("/api/v1/flats/999/ring").status_code == 404
+
+
+def test_a_token_without_the_right_rings_nobody(site: TestSite, nodes: NodesThatRing, houses: Houses) -> None:
+    flat = houses.flat(houses.house("1"), "7")
     assert site.token([Right.HOUSING_VIEW]).post(f"/api/v1/flats/{flat}/ring").status_code == 403
+    assert nodes.rung == []
 
 
 def test_a_token_sees_of_the_grid_what_it_may(site: TestSite, houses: Houses) -> None:
@@ -156,7 +161,15 @@ def test_a_token_sees_of_the_grid_what_it_may(site: TestSite, houses: Houses) ->
     assert (seen["accounts"], seen["blocks"], seen["state"]) == (None, [], "fine")
     assert api.get(f"/api/v1/houses/{mine}/doors").json()[0]["panels"] is None
     assert api.get(f"/api/v1/houses/{other}/grid").status_code == 404
-    assert site.token().get(f"/api/v1/houses/{mine}/grid").json()["flats"][0]["state"] == "blocked"
+
+
+def test_the_grid_says_what_is_worst_of_a_flat(site: TestSite, houses: Houses) -> None:
+    house = houses.house("1")
+    flat = houses.flat(house, "1", houses.entrance("п. 1", house))
+    houses.phone(houses.account("7351001", flat), "token")
+    houses.block(flat, BlockKind.DEBT, 0.0)
+    seen = site.token().get(f"/api/v1/houses/{house}/grid").json()["flats"][0]
+    assert (seen["state"], seen["accounts"], seen["phones_woken"]) == ("blocked", 1, 1)
 
 
 def test_a_house_or_entrance_goes_whole_or_not_at_all(site: TestSite, houses: Houses) -> None:

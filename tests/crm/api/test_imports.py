@@ -16,7 +16,7 @@ from crm.store import Store
 from tests.crm.houses import Houses
 from tests.crm.web.site import KEY, TestSite, open_site
 
-FLATS = "City;Street;House number;Flat\nЧелябинск;Ленина;5;42\n"
+FLATS = "City;Street;House number;Flat\nЧелябинск;ул. Ленина;5;42\n"
 PATH = "/api/v1/imports"
 
 
@@ -79,7 +79,7 @@ def test_sent_again_with_its_key_it_is_one_import(site: TestSite, worker: Import
     api = site.token()
 
     first, second = (send(api, key="0123456789abcdef") for _ in range(2))
-    other = send(api, FLATS + "Челябинск;Ленина;5;43\n", key="0123456789abcdef")
+    other = send(api, FLATS + "Челябинск;ул. Ленина;5;43\n", key="0123456789abcdef")
 
     assert first.json() == second.json()
     assert other.status_code == 409

@@ -118,12 +118,16 @@ class TestSite:
 
 @contextmanager
 def _open_client(app: Litestar) -> Iterator[TestClient[Litestar]]:
+    # Each client starts the application once more, and its emitter of events knows only the last start: without this
+    # the others' streams stay open, which is a warning, and so an error, in whatever test runs by then.
+    emitter: Any = app.event_emitter
+    outer = emitter._exit_stack, emitter._send_stream
     with TestClient(app, backend="trio") as client:
         yield client
-    # Litestar leaves this one open, which is a warning, and so an error, in whatever test runs by then.
-    left = client.lifespan_handler.stream_receive
-    left.send_stream.close()  # type: ignore[attr-defined]
-    left.receive_stream.close()  # type: ignore[attr-defined]
+    emitter._exit_stack, emitter._send_stream = outer
+    left: Any = client.lifespan_handler.stream_receive
+    left.send_stream.close()
+    left.receive_stream.close()
 
 
 @contextmanager

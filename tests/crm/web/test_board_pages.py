@@ -23,7 +23,7 @@ from live import CallState, Counts, LiveBoard, LiveCall, LiveNode
 from nodes import Nodes
 from serving import serve
 from tests.crm.houses import Houses
-from tests.crm.web.site import TestSite, open_site
+from tests.crm.web.site import PASSWORD, TestSite, open_site
 from tests.test_live import said
 from tests.test_nodes import TOKEN, PaperNode
 from tests.test_nodes import serve as serve_node
@@ -140,10 +140,15 @@ class Stage:
     node: PaperNode
     url: str
 
-    def client(self, login: str) -> httpx.AsyncClient:
-        """Signed in: in a thread of its own, as hashing a password takes its time."""
-        cookies = self.site.browser(login).client.cookies
-        return httpx.AsyncClient(base_url=self.url, cookies=dict(cookies), timeout=10)
+    @asynccontextmanager
+    async def client(self, login: str) -> AsyncIterator[httpx.AsyncClient]:
+        """A browser in which `login` is signed in."""
+        async with httpx.AsyncClient(base_url=self.url, timeout=20) as client:
+            await client.get("/sign-in")
+            token = client.cookies["csrftoken"]
+            form = {"login": login, "password": PASSWORD, "next": "/", "_csrf_token": token}
+            assert (await client.post("/sign-in", data=form)).status_code == 303
+            yield client
 
 
 @asynccontextmanager
@@ -185,8 +190,7 @@ async def next_event(stream: AsyncIterator[str]) -> str:
 
 async def test_a_call_comes_and_goes_as_events(store: Store) -> None:
     async with open_stage(store) as stage:
-        client = await trio.to_thread.run_sync(stage.client, "admin")
-        async with client, events(client) as stream:
+        async with stage.client("admin") as client, events(client) as stream:
             first = msgspec.json.decode(await next_event(stream))
             assert [row["i"] for row in first["new"]] == ["a"]
             assert first["links"][0]["node"]["n"] == "node1"
@@ -201,8 +205,7 @@ async def test_a_call_comes_and_goes_as_events(store: Store) -> None:
 async def test_a_stream_ends_with_its_session(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_stream, "CHECK_S", 0.05)
     async with open_stage(store) as stage:
-        client = await trio.to_thread.run_sync(stage.client, "admin")
-        async with client, events(client) as stream:
+        async with stage.client("admin") as client, events(client) as stream:
             await next_event(stream)
             with store.transaction() as connection:
                 end_sessions(connection, 1)
@@ -215,8 +218,7 @@ async def test_a_stream_ends_with_its_session(store: Store, monkeypatch: pytest.
 
 async def test_a_session_has_a_few_streams_and_the_oldest_gives_way(store: Store) -> None:
     async with open_stage(store) as stage:
-        client = await trio.to_thread.run_sync(stage.client, "admin")
-        async with client, events(client) as oldest:
+        async with stage.client("admin") as client, events(client) as oldest:
             await next_event(oldest)
             async with trio.open_nursery() as nursery:
 
@@ -237,8 +239,7 @@ async def test_a_session_has_a_few_streams_and_the_oldest_gives_way(store: Store
 
 async def test_nodes_are_left_alone_when_the_last_browser_has_gone(store: Store) -> None:
     async with open_stage(store) as stage:
-        client = await trio.to_thread.run_sync(stage.client, "admin")
-        async with client:
+        async with stage.client("admin") as client:
             async with events(client) as stream:
                 await next_event(stream)
         nodes = stage.site.parts["nodes"]
@@ -256,12 +257,11 @@ async def test_rights_and_reach_hold_for_events(store: Store) -> None:
         stage.node.answer = answer(call("a", "p1"), call("b", "p2"))
         stage.site.employee("manager", [Right.BOARD_VIEW], Reach(houses=frozenset({mine})))
         stage.site.employee("nobody", [Right.KEYS_VIEW])
-        client = await trio.to_thread.run_sync(stage.client, "manager")
-        async with client, events(client) as stream:
+        async with stage.client("manager") as client, events(client) as stream:
             first = msgspec.json.decode(await next_event(stream))
             assert [row["i"] for row in first["new"]] == ["a"]
             assert "links" not in first
-        async with await trio.to_thread.run_sync(stage.client, "nobody") as client:
+        async with stage.client("nobody") as client:
             for path in ("/board/events", "/sos/events", "/board"):
                 assert (await client.get(path)).status_code == 403, path
         async with httpx.AsyncClient(base_url=stage.url) as client:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
 
 from config import BillingConfig, CodesConfig
+from crm.billing import DebtTold
 from crm.chores import Chores
+from crm.code_billing import tell_due
 from crm.code_runs import codes_of, make_by_hand
 from crm.company_model import CodeDelivery
 from crm.debts import take_debts
@@ -17,7 +21,6 @@ from crm.model import BlockKind, Flat, FlatBlock, table
 from crm.rights import Reach, Right
 from crm.store import Store
 from crm.who import SYSTEM
-from testbed.billing import running_billing
 from tests.crm.companies import add_company, billing_world
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite, open_site
@@ -111,9 +114,7 @@ def test_an_inactive_company_has_no_code_and_gets_none(site: TestSite, store: St
 
     assert code_of(store, company) == ""
     assert waiting(store) == [panel]
-    assert "1 панель ещё" in browser.text(f"/companies/{company}") or "forget" in browser.text(
-        f"/companies/{company}"
-    )
+    assert "1 ещё не забыл прежний" in browser.text(f"/companies/{company}")
     answer = browser.post(f"/company/{company}/code")
     assert answer.status_code == 409
     assert code in browser.text(f"/companies/{company}")  # among those before
@@ -169,19 +170,19 @@ def test_a_code_is_not_made_without_the_right(site: TestSite, store: Store, hous
 
 
 def test_billing_is_told_again_and_says_what_is_wrong(store: Store, houses: Houses) -> None:
-    with billing_world() as world, running_billing(world.fake) as url:
-        chores = Chores(store, CodesConfig(), BillingConfig(url=url))
+    with billing_world() as world:
+        chores = Chores(store, CodesConfig(), world.settings)
         with open_site(store, chores=chores) as site:
             company = add_company(store, "Альфа", houses.house("1"))
             browser = site.browser()
             assert browser.post(f"/company/{company}/billing").status_code == 409
             browser.post(f"/company/{company}/code")
-            chores.do_due()
+            tell_due(store, world.client, world.settings, time.time)
             told = browser.text(f"/companies/{company}")
             assert browser.post(f"/company/{company}/billing").status_code == 303
-            assert url in browser.text("/billing")
+            assert world.settings.url in browser.text("/billing")
             assert browser.post("/billing/read").status_code == 303
-    assert "синхронизирован" in told or "synchronised" in told
+    assert "● синхронизирована" in told or "синхронизирована последний раз" in told
 
 
 def test_the_runs_page_says_when_the_next_one_is(site: TestSite, store: Store, houses: Houses) -> None:
@@ -196,11 +197,6 @@ def test_the_runs_page_says_when_the_next_one_is(site: TestSite, store: Store, h
 
 
 def test_another_contract_brings_its_debt(site: TestSite, store: Store, houses: Houses) -> None:
-    import datetime
-    from decimal import Decimal
-
-    from crm.billing import DebtTold
-
     flat = houses.flat(houses.house("1"), "7")
     since = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
     with store.transaction() as connection:

@@ -47,7 +47,8 @@ class Locks:
     held_for: str | None = None
 
     async def lock_of(self, sip_user: str) -> PanelLock:
-        return PanelLock(sip_user, "a", self.held_for, 1_000_000.0 if self.held_for else None)
+        since = 1_000_000.0 if self.held_for else None
+        return PanelLock(panel=sip_user, node="a", held_for=self.held_for, since=since)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -11,14 +12,15 @@ import pytest
 import trio
 
 from crm.import_worker import KEEP_S, ImportWorker
-from crm.imports import ImportKind
+from crm.imports import ImportKind, start_import, unfinished_imports
 from crm.rights import Reach, Right
 from crm.store import Store
+from crm.who import COMMAND_LINE
 from tests.crm.houses import Houses
-from tests.crm.web.site import KEY, Browser, TestSite, open_site, plain
+from tests.crm.web.site import KEY, Browser, TestSite, open_site
 
-FLATS = "Город;Улица;Номер дома;Квартира;Этаж\nЧелябинск;Ленина;5;42;2\nЧелябинск;Ленина;5;43;2\n"
-WRONG = "Город;Улица;Номер дома;Квартира;Этаж\nЧелябинск;Ленина;5;42;x\nЧелябинск;Ленина;5;;1\n"
+FLATS = "Город;Улица;Номер дома;Квартира;Этаж\nЧелябинск;ул. Ленина;5;42;2\nЧелябинск;ул. Ленина;5;43;2\n"
+WRONG = "Город;Улица;Номер дома;Квартира;Этаж\nЧелябинск;ул. Ленина;5;42;x\nЧелябинск;ул. Ленина;5;;1\n"
 KEYS = "Ключ;Открывает\n04A1B2C3;везде\n04A1B2D4;везде\n"
 
 
@@ -62,14 +64,14 @@ def test_a_file_is_checked_first_and_written_when_told(
     done = browser.text(page)
 
     assert 'hx-trigger="every 1s"' in before.text
-    assert '"x-quiet": "1"' in before.text
+    assert "x-quiet" in before.text
     assert "Будет добавлено 2" in checked
     assert "кв. 42" not in flats_then
     assert "Ничего нет" in flats_then
     assert written.headers["location"] == page
     assert "Добавлено 2" in done
     assert "every 1s" not in browser.get(page).text
-    assert browser.text(f"/flats?house_id={house}").count("Ленина 5") >= 2
+    assert {"42", "43"} <= set(browser.text(f"/flats?house_id={house}").split())
     assert worker.file_of(int(page.rpartition("/")[2])) is None
 
 
@@ -86,7 +88,7 @@ def test_what_is_wrong_stands_in_a_table_and_nothing_is_written(
     assert "Ничего не записано" in text
     assert "2 Этаж" in text
     assert "3 Квартира" in text
-    assert 'ожидается целое число от -5 до 200, а стоит "x"' in text
+    assert 'ожидается: целое число от -5 до 200, а стоит "x"' in unescape(text)
     assert file.text.splitlines()[1].startswith("2;Этаж;")
     assert browser.post(f"{page}/write").status_code == 409
 
@@ -158,9 +160,7 @@ def test_rights_are_those_of_the_moment_at_which_it_is_run(
 
     trio.run(worker.work_off)
 
-    assert "nothing was written" in plain(site.browser().get(page).text) or "Ничего не записано" in plain(
-        site.browser().get(page).text
-    )
+    assert "того, кто просил об этом, больше нет" in site.browser().text(page)
 
 
 def test_keys_are_shown_in_every_byte_order_and_read_again_in_another(
@@ -237,9 +237,6 @@ def test_a_file_that_nobody_asks_for_is_gone_after_a_day(
 
 
 def test_an_import_on_the_command_line_is_not_taken_over(worker: ImportWorker, store: Store) -> None:
-    from crm.imports import start_import, unfinished_imports
-    from crm.who import COMMAND_LINE
-
     id = start_import(store, ImportKind.FLATS, "flats.csv", COMMAND_LINE, 1.0)
 
     trio.run(worker.work_off)
