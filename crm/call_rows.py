@@ -26,7 +26,7 @@ from crm.who import Invalid
 
 HOUSES_KNOWN = 2000  # so many houses that an address means are named to the database one by one
 FEW_HOUSES = 30
-PORTION, MOST_LOOKED = 1000, 12_000  # calls that are looked through: at first, and for a page
+PORTION, MOST_LOOKED = 1000, 8000  # calls that are looked through: at first, and for a page
 KINDS = ("visitor", "test_ring", "quality", "sos", "call_back", "sos_test")
 
 _CALLS, _LEGS, _WORDS = table(Call), table(Leg), table(SearchWord)
@@ -125,10 +125,11 @@ def _looked_through(
         end = sa.select(_CALLS.c.started_at, _CALLS.c.call_id).where(*known, *after)
         last = connection.execute(_newest(end, _CALLS.c, 1).offset(portion - 1)).first()
         inner = some.subquery()
-        statement = sa.select(*inner.c).where(*others(inner.c))
+        statement = _newest(sa.select(*inner.c).where(*others(inner.c)), inner.c, portion)
+        rows = connection.execute(statement).all()
         if places is not None or not reach.everywhere:
-            statement = _at_houses(statement, inner, reach, places)
-        found += connection.execute(_newest(statement, inner.c, limit - len(found))).all()
+            rows = _at_houses(connection, rows, reach, places)
+        found += rows[: limit - len(found)]
         if last is None:
             return found, None
         behind = (last.started_at, last.call_id)
@@ -140,38 +141,43 @@ def _looked_through(
 
 
 def _at_houses(
-    statement: sa.Select[Any],
-    calls: sa.Subquery,
+    connection: sa.Connection,
+    calls: Sequence[Any],
     reach: Reach,
     places: list[tuple[str, sa.ColumnElement[bool]]] | None,
-) -> sa.Select[Any]:
-    """Of the calls those that are within reach and at the houses that are asked for."""
-    own = [
-        sa.and_(houses, *([calls.c.flat == flat] if flat else []))
-        for flat, houses in places or [("", sa.true())]
-    ]
-    where = sa.and_(reach.of_houses(), sa.or_(*own))
-    flats, houses = table(Flat), table(House)
-    its_house = flats.outerjoin(houses, houses.c.id == flats.c.house_id)
-    doors = (
-        table(Domophone)
-        .join(table(DomophoneEntrance), DomophoneEntrance.domophone_id == Domophone.id)
-        .join(table(HouseEntrance), HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
-        .join(houses, houses.c.id == HouseEntrance.house_id)
-    )
-    # As a value, and no condition on other rows: PostgreSQL would make a hash of all panels for that.
-    at_panel = (
-        sa.select(sa.literal(1))
-        .select_from(doors)
-        .where(Domophone.sip_user == calls.c.panel, where)
-        .correlate(calls)
-        .limit(1)
-        .scalar_subquery()
-    )
-    of_flat = sa.and_(calls.c.flat_id.is_not(None), where)
-    of_panel = sa.and_(calls.c.flat_id.is_(None), at_panel == 1)
-    joined = calls.outerjoin(its_house, flats.c.id == calls.c.flat_id)
-    return statement.select_from(joined).where(sa.or_(of_flat, of_panel))
+) -> list[Any]:
+    """Of some calls those that are within reach and at the houses that are asked for.
+
+    Flats and panels are looked up by their ids, so that no database takes it for better to read all of them.
+    """
+    kept: set[str] = set()
+    for flat, houses in places or [("", sa.true())]:
+        mine = [call for call in calls if not flat or call.flat == flat]
+        where = sa.and_(reach.of_houses(), houses)
+        ids = {call.flat_id for call in mine if call.flat_id is not None}
+        users = {call.panel for call in mine if call.flat_id is None}
+        flats: set[int] = set()
+        panels: set[str] = set()
+        if ids:
+            of_flats = (
+                sa.select(Flat.id).join(House, House.id == Flat.house_id).where(Flat.id.in_(ids), where)
+            )
+            flats.update(connection.scalars(of_flats))
+        if users:
+            of_panels = (
+                sa.select(Domophone.sip_user)
+                .join(DomophoneEntrance, DomophoneEntrance.domophone_id == Domophone.id)
+                .join(HouseEntrance, HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
+                .join(House, House.id == HouseEntrance.house_id)
+                .where(Domophone.sip_user.in_(users), where)
+            )
+            panels.update(connection.scalars(of_panels))
+        kept.update(
+            call.call_id
+            for call in mine
+            if (call.flat_id in flats if call.flat_id is not None else call.panel in panels)
+        )
+    return [call for call in calls if call.call_id in kept]
 
 
 def _newest(statement: sa.Select[Any], c: Any, limit: int) -> sa.Select[Any]:
@@ -188,8 +194,8 @@ def is_within(connection: sa.Connection, reach: Reach, id: str) -> bool:
     """Whether a call is within reach."""
     if reach.everywhere:
         return True
-    one = sa.select(*_COLUMNS).where(_CALLS.c.call_id == id).subquery()
-    return connection.execute(_at_houses(sa.select(one.c.call_id), one, reach, None)).first() is not None
+    one = connection.execute(sa.select(*_COLUMNS).where(_CALLS.c.call_id == id)).all()
+    return bool(_at_houses(connection, one, reach, None))
 
 
 def _panels_at(houses: Sequence[int]) -> sa.Select[Any]:

@@ -185,12 +185,13 @@ class ImportWorker:
             view, path = found
             self._steps[view.id] = Step(view.state, 0, view.rows)
             try:
-                await self._run(view, path)
+                code = await self._run(view, path)
             finally:
                 del self._steps[view.id]
-            await trio.to_thread.run_sync(self._after, view.id)
+            await trio.to_thread.run_sync(self._after, view.id, code)
 
-    async def _run(self, view: ImportView, path: Path) -> None:
+    async def _run(self, view: ImportView, path: Path) -> int:
+        """The exit code."""
         errand = Errand(
             self.url,
             self.secret_key,
@@ -227,6 +228,7 @@ class ImportWorker:
                     await process.wait()
             await trio.aclose_forcefully(process.stdin)
             await trio.aclose_forcefully(process.stdout)
+        return process.returncode or 0
 
     # --- in worker threads -----------------------------------------------------------------------------------------
 
@@ -243,9 +245,11 @@ class ImportWorker:
                 give_up(self.store, view.id, self.clock())
         return None
 
-    def _after(self, id: int) -> None:
+    def _after(self, id: int, code: int) -> None:
         """Drop the file of one that is over. Raises StoreError: it may be tried again."""
         view = get_import(self.store, id, SYSTEM)
+        if view.state in GOING and code == 0:
+            return  # it ended, and was asked for again in the same moment
         if view.state in GOING:
             self._tries[id] = self._tries.get(id, 0) + 1
             if self._tries[id] < TRIES:

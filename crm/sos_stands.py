@@ -90,9 +90,11 @@ def pools_stand(settings: Config, store: Store, now: float) -> list[PoolStands]:
 def number_stands(
     config: SosConfig, number: str, lease: Lease | None, at: float, *, reserve: bool = False
 ) -> NumberStands:
-    """How a number with this last lease stands at a time (UTC)."""
+    """How a number with this last lease stands at a time (UTC), which may be long past."""
     holding = Holding(config.hold_s, config.keep_s, config.talk_s + 2 * config.ring_s)
     ended = sos.ended_at(lease, holding, at) if lease is not None else None
+    if ended is not None and ended > at:
+        ended = None  # the call went on then
     standing = sos.standing(lease, ended, holding, at)
     until = None
     if lease is not None and ended is not None and standing is not Standing.FREE:

@@ -56,14 +56,15 @@ def _shown(row: Row) -> dict[str, Any]:
     """A change as its row shows it; `path` is its record's page ("" where there is none)."""
     of = {each.entity: each for each in all_resources().values()}
     resource = of.get(row.values["entity"])
+    labels = {each.name: each.label for each in resource.fields} if resource else {}
     gone = row.values["action"] == "delete"
     return {
         **row.values,
         "label": resource.label_one if resource else row.values["entity"],
         "path": f"/{resource.name}/{row.values['entity_id']}" if resource and not gone else "",
         "by_path": _by_path(row.values["by"]),
-        "before": object_of(row.values["before"]),
-        "after": object_of(row.values["after"]),
+        "before": {labels.get(name, name): it for name, it in object_of(row.values["before"]).items()},
+        "after": {labels.get(name, name): it for name, it in object_of(row.values["after"]).items()},
     }
 
 
@@ -77,8 +78,8 @@ def object_of(text: str) -> dict[str, Any]:
     try:
         found: Any = msgspec.json.decode(text) if text else {}
     except msgspec.DecodeError:
-        found = {"": text}
-    return found if isinstance(found, dict) else {"": found}
+        found = {"JSON": text}
+    return found if isinstance(found, dict) else {"JSON": found}
 
 
 def _titles(request: Asked, site: Site, query: Query) -> dict[str, str]:

@@ -57,7 +57,8 @@ def _with_values(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
                         else:
                             parts[n] = f"(?P={name})" if f"(?P<{name}>.*)" in parts else f"(?P<{name}>.*)"
                     found.append((re.compile("".join(parts), re.S), str(message.string)))
-    return tuple(found)
+    # The longest first: "flat %(flat)s" fits all that begins so.
+    return tuple(sorted(found, key=lambda each: -len(each[0].pattern)))
 
 
 def say(language: str, text: str) -> str:

@@ -13,9 +13,9 @@ from crm import totp
 from crm.lockout import find_sign_ins
 from crm.passwords import TooBusy
 from crm.rights import Right
+from crm.sections.staff import OUTCOMES
 from crm.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.sign_in import SignInFailed, change_own_password, turn_off_second_factor
-from crm.sections.staff import OUTCOMES
 from crm.site import site_of
 from crm.staff import LANGUAGES, get_self, set_language
 from crm.web.guard import cookie_name, limits_of, origin_of

@@ -8,10 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from config import Ringing
-from crm.block_model import BlockKindRow
 from crm.directory import Lookup, find
 from crm.lookup import _FLATS, _PANEL, _PEOPLE
-from crm.model import BlockKind, Dialling, FlatBlock, Vendor, table
+from crm.model import BlockKind, Dialling, Vendor
 from crm.statement import Statement
 from crm.store import Store
 from tests.crm.houses import Houses
@@ -28,12 +27,6 @@ def dial(store: Store) -> Dial:
             return find(connection, sip_user, dialled, now)
 
     return dial
-
-
-def change_kind(store: Store, code: str, **values: object) -> None:
-    kinds = table(BlockKindRow)
-    with store.transaction() as connection:
-        connection.execute(sa.update(kinds).where(kinds.c.code == code).values(**values))
 
 
 def flat_of(lookup: Lookup) -> int | None:
@@ -279,33 +272,6 @@ class TestBlocksAndAutoOpen:
         houses.flat(house, "43", entrance)
         houses.block(flat, BlockKind.DEBT, NOW)
         assert self.blocks(dial("p1", "43")) == ()
-
-    def test_only_a_kind_that_stops_calls_refuses_a_visitor(
-        self, houses: Houses, dial: Dial, flat: int
-    ) -> None:
-        change_kind(houses.store, "technical", stops_calls=False, stops_keys=True, prompt="technical")
-        houses.block(flat, BlockKind.TECHNICAL, NOW)
-        found = dial("p1", "42").flat
-        assert found is not None
-        assert (found.blocks, found.prompt, found.auto_open) == ((), "", True)
-        houses.block(flat, BlockKind.DEBT, NOW)
-        assert self.blocks(dial("p1", "42")) == ("debt",)
-
-    def test_the_visitor_hears_the_prompt_of_the_kind_that_stands_longest_of_those_that_have_one(
-        self, houses: Houses, dial: Dial, flat: int
-    ) -> None:
-        change_kind(houses.store, "debt", prompt="owes")
-        change_kind(houses.store, "admin", prompt="ask-us")
-        houses.block(flat, BlockKind.REQUEST, NOW)
-        houses.block(flat, BlockKind.ADMIN, NOW + 20)
-        houses.block(flat, BlockKind.DEBT, NOW + 10, NOW + 30)
-        found = [dial("p1", "42", NOW + at).flat for at in (0, 10, 20, 30)]
-        assert [each.prompt for each in found if each] == ["", "owes", "owes", "ask-us"]
-
-    def test_a_kind_that_nobody_knows_stops_calls(self, houses: Houses, dial: Dial, flat: int) -> None:
-        with houses.store.session() as session:
-            session.add(FlatBlock(flat_id=flat, kind="old", since=NOW, until=None))
-        assert self.blocks(dial("p1", "42")) == ("old",)
 
     @pytest.mark.usefixtures("flat")
     def test_auto_open_ends_by_itself(self, dial: Dial) -> None:

@@ -164,26 +164,49 @@ async def open_stage(store: Store) -> AsyncIterator[Stage]:
             nursery.cancel_scope.cancel()
 
 
+@attrs.define
+class Events:
+    """The events of a stream, read off the socket: their data, or "NAME: data"."""
+
+    _socket: trio.SocketStream
+    _buffer: bytes = b""
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> str:
+        while b"\n\n" not in self._buffer:
+            piece = await self._socket.receive_some()
+            if not piece:
+                raise StopAsyncIteration
+            self._buffer += piece
+        event, _, self._buffer = self._buffer.partition(b"\n\n")
+        lines = event.decode().splitlines()
+        name = next((line.removeprefix("event: ") + ": " for line in lines if line.startswith("event: ")), "")
+        return name + next(line.removeprefix("data: ") for line in lines if line.startswith("data: "))
+
+
 @asynccontextmanager
-async def events(client: httpx.AsyncClient, path: str = "/board/events") -> AsyncIterator[AsyncIterator[str]]:
-    """The events of a stream: their data, or "NAME: data"."""
-    async with client.stream("GET", path, headers={"accept": "text/event-stream"}) as response:
-        assert response.status_code == 200
-        assert response.headers["content-type"].startswith("text/event-stream")
-        yield _events(response)
+async def events(client: httpx.AsyncClient, path: str = "/board/events") -> AsyncIterator[Events]:
+    """A stream that is left when the test likes."""
+    url = client.base_url
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {url.host}\r\nAccept: text/event-stream\r\nCookie: {cookies}\r\n\r\n"
+    )
+    async with await trio.open_tcp_stream(url.host, url.port or 80) as socket:
+        await socket.send_all(request.encode())
+        head = b""
+        with trio.fail_after(10):
+            while b"\r\n\r\n" not in head:
+                head += await socket.receive_some()
+        head, _, rest = head.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        assert b"text/event-stream" in head
+        yield Events(socket, rest)
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[str]:
-    name = ""
-    async for line in response.aiter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ") + ": "
-        elif line.startswith("data: "):
-            yield name + line.removeprefix("data: ")
-            name = ""
-
-
-async def next_event(stream: AsyncIterator[str]) -> str:
+async def next_event(stream: Events) -> str:
     with trio.fail_after(10):
         return await anext(stream)
 

@@ -15,7 +15,7 @@ NEW = "quite another password"
 
 
 def session_of(browser: Browser) -> str:
-    return browser.client.cookies.get("teledom", "")
+    return browser.client.cookies.get("teledom") or ""
 
 
 def test_a_new_password_ends_other_sessions_and_changes_the_cookie(site: TestSite) -> None:

@@ -27,7 +27,7 @@ class Busy(Passwords):
 
 
 def session_of(browser: Browser) -> str:
-    return browser.client.cookies.get("teledom", "")
+    return browser.client.cookies.get("teledom") or ""
 
 
 def without_token(html: str) -> str:

@@ -1,0 +1,133 @@
+"""The pages of quality calls: a campaign made, watched and stopped; a result; a flat tested now."""
+
+from __future__ import annotations
+
+import pytest
+
+from crm.quality import CallType, Result, TaskState
+from crm.quality_results import save_result
+from crm.quality_tasks import claim_task, due_tasks, finish_task
+from crm.rights import Reach, Right
+from crm.store import Store
+from tests.crm.houses import Houses
+from tests.crm.web.recorded import RecordedNodes
+from tests.crm.web.site import TestSite
+
+T = 1_790_000_000.0
+MEASURES = '[{"name":"noise_floor","value":-61.5,"unit":"dBFS","threshold":-45.0,"well":true}]'
+FORM = {
+    "name": "Осень",
+    "kind": "planned",
+    "only": "all",
+    "hours": "00:00-23:59",
+    "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+    "spacing_min": "0",
+    "per_house": "3",
+    "attempts": "2",
+    "attempt_spacing_h": "4",
+    "priority": "0",
+}
+
+
+@pytest.fixture
+def flat(houses: Houses) -> int:
+    house = houses.house("5")
+    door = houses.entrance("п. 1", house)
+    houses.panel("p1", door)
+    return houses.flat(house, "42", door)
+
+
+def result(flat: int, **fields: object) -> Result:
+    values = {"kind": CallType.TEST, "flat_id": flat, "verdict": "weak", "confidence": 0.9, "panel": "p1"}
+    times = {"started_at": T, "ended_at": T + 20, "measures": MEASURES, "line": "normal", "line_level": 312.0}
+    files = {"recording": "quality/a.wav", "picture": "quality/a.svg"}
+    return Result(**{**values, **times, **files, **fields})  # type: ignore[arg-type]
+
+
+def test_a_campaign_is_made_paused_and_stopped(site: TestSite, flat: int) -> None:
+    site.employee("john")
+    browser = site.browser("john")
+
+    made = browser.post("/quality-campaigns", {**FORM, "houses": "ул. Ленина 5"})
+    page = made.headers["location"]
+    state = page.replace("/quality-campaigns/", "/quality/campaigns/") + "/state"
+
+    assert "running 0 of 1 flats" in browser.text(page)
+    assert "Осень" in browser.text("/quality-campaigns")
+    for wanted in ("paused", "stopped"):
+        assert browser.post(state, {"state": wanted}).status_code == 303
+    assert browser.post(state, {"state": "running"}).status_code == 409
+    assert "1 left out" in browser.text(page)
+    assert "ул. Ленина 5" in browser.text(page.replace("/quality-campaigns/", "/quality-tasks?campaign_id="))
+
+
+def test_what_is_wrong_with_a_campaign_is_said_beside_it(site: TestSite, flat: int) -> None:
+    answer = site.browser().post(
+        "/quality-campaigns", {**FORM, "name": "", "hours": "20-10", "houses": "ул. Мира 1", "attempts": "x"}
+    )
+
+    assert answer.status_code == 422
+    assert answer.text.count('class="error"') == 4
+    assert "ул. Мира 1" in answer.text
+
+
+def test_a_result_shows_what_its_verdict_stands_on(site: TestSite, store: Store, flat: int) -> None:
+    site.app.state.site.parts["nodes"] = RecordedNodes(
+        {"quality/a.wav": b"both", "quality/a-in.wav": b"in", "quality/a.svg": b"<svg/>"}
+    )
+    id = save_result(store, result(flat))
+    site.employee("john")
+    browser = site.browser("john")
+
+    text = browser.text(f"/quality-results/{id}")
+
+    for said in ("weak", "confidence 0.90", "noise floor -61.5 -45 dBFS", "level 312"):
+        assert said in text, said
+    assert "Ленина 5" in browser.text("/quality-results?verdict=weak")
+    assert "Ленина 5" not in browser.text("/quality-results?verdict=good")
+    assert browser.get(f"/quality/results/{id}/in").content == b"in"
+    assert browser.get(f"/quality/results/{id}/picture").content == b"<svg/>"
+    assert browser.get(f"/quality/results/{id}/other").status_code == 404
+
+
+def test_a_flat_is_tested_now_and_the_answer_comes_by_itself(site: TestSite, store: Store, flat: int) -> None:
+    site.employee("john")
+    browser = site.browser("john")
+    assert "/test" in browser.get(f"/flats/{flat}").text
+
+    page = browser.post(f"/quality/flats/{flat}/test").headers["location"]
+    waiting = browser.get(page).text
+    (task,) = due_tasks(store, None, (), 4e9, 9)
+    assert claim_task(store, task.id, "node1", 4e9, 1)
+    finish_task(store, task.id, result(flat, task_id=task.id))
+    part = browser.get(f"/quality/tasks/{task.id}", **{"hx-request": "true"}).text
+
+    assert 'hx-trigger="every 2s"' in waiting
+    assert "x-quiet" in waiting
+    assert "hx-trigger" not in part
+    assert "weak" in part
+    assert TaskState.DONE.value in part
+
+
+def test_nobody_sees_or_tests_beyond_his_houses(
+    site: TestSite, store: Store, houses: Houses, flat: int
+) -> None:
+    id = save_result(store, result(flat))
+    reach = Reach(houses=frozenset({houses.house("7")}))
+    site.employee("manager", list(Right), reach)
+    browser = site.browser("manager")
+
+    assert "Ленина 5" not in browser.text("/quality-results")
+    for path in (f"/quality-results/{id}", f"/quality/results/{id}/whole", "/quality/houses/1"):
+        assert browser.get(path).status_code == 404, path
+    assert browser.post(f"/quality/flats/{flat}/test").status_code == 404
+    assert browser.post("/quality-campaigns", FORM).status_code == 403
+    assert browser.get("/quality-campaigns").status_code == 200
+
+
+def test_a_house_is_drawn_by_its_last_verdicts(site: TestSite, store: Store, flat: int) -> None:
+    save_result(store, result(flat))
+
+    page = site.browser().get("/quality/houses/1").text
+
+    assert "<title>42: weak" in page
