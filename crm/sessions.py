@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from crm.changes import note_change
 from crm.model import table
 from crm.rights import Right
 from crm.staff_model import Employee, WebSession
-from crm.store import Store
+from crm.store import DatabaseAway, Store
 from crm.who import NotFound, Who
 
 _SESSIONS, _EMPLOYEES = table(WebSession), table(Employee)
@@ -107,7 +108,7 @@ def find_session(
     with store.reading() as connection:
         found = read_session(connection, token, now, limits)
     if found and touch and now - found.seen_at >= SEEN_EVERY_S:
-        with store.transaction() as connection:
+        with suppress(DatabaseAway), store.transaction() as connection:  # somebody writes for long: another time
             connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id == found.id).values(seen_at=now))
     return found
 
