@@ -14,23 +14,26 @@ from functools import partial
 from typing import Any
 
 import structlog
+import trio
 from litestar import Litestar, Request, Response, Router, get
 from litestar.config.csrf import CSRFConfig
-from litestar.datastructures import ResponseHeader, State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 from litestar.response import File, Redirect
 from litestar.static_files import create_static_files_router
+from litestar.types import Message, Scope
 
 from config import WebConfig
 from crm.api.app import OPENAPI, router
+from crm.api.problems import headers_of, of_http
 from crm.desk import Desk
 from crm.sealed import SealError
 from crm.sections import all_resources
-from crm.site import Site
+from crm.site import Site, address_of
 from crm.store import Store, StoreError
 from crm.web import list_pages, record_pages, sign_in_pages
-from crm.web.guard import Guard, NotSignedIn, sign_in_path
+from crm.web.guard import Guard, NotSignedIn, cookie_name, sign_in_path, signed_in
 from crm.web.menu import Menu
 from crm.web.page import HERE, INSTALLED, Asked, render
 from crm.web.sections import EXTRAS, PAGES, menu
@@ -103,7 +106,9 @@ def make_app(
             cookie_samesite="lax",
             exclude=["^/api/"],
         ),
-        response_headers=[ResponseHeader(name=name, value=value) for name, value in HEADERS.items()],
+        before_send=[_with_headers],
+        after_exception=[_find_user],
+        exception_handlers={HTTPException: _nowhere},
         state=State({"site": site, "menu": Menu(menu()), "extras": EXTRAS}),
         openapi_config=OPENAPI,
         logging_config=None,
@@ -126,6 +131,40 @@ def _healthz() -> str:
 @get("/static/htmx.js", sync_to_thread=False, include_in_schema=False)
 def _htmx() -> File:
     return File(INSTALLED["htmx.js"], media_type="text/javascript", content_disposition_type="inline")
+
+
+async def _with_headers(message: Message, scope: Scope) -> None:
+    """On errors, too: what goes wrong is a page like any other."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    for name, value in HEADERS.items():
+        if name != "Cache-Control" or not scope["path"].startswith("/static/"):
+            headers.setdefault(name, value)
+
+
+async def _find_user(error: Exception, scope: Scope) -> None:
+    """Whoever asks for what there is not is signed in all the same: no guard has run for him."""
+    if not isinstance(error, HTTPException) or "user" in scope or _is_api(scope["path"]):
+        return
+    request: Request[Any, Any, Any] = Request(scope)
+    site: Site = request.app.state.site
+    token = request.cookies.get(cookie_name(site.config), "")
+    if token:
+        look = partial(signed_in, site, token, address_of(request, site.config))
+        try:
+            scope["user"] = await trio.to_thread.run_sync(look)
+        except StoreError as away:
+            _log.warning("who asks is not known", path=scope["path"], why=str(away))
+
+
+def _nowhere(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """There is no such path, or it does not take this method."""
+    return of_http(request, error) if _is_api(request.url.path) else _http(request, error)
+
+
+def _is_api(path: str) -> bool:
+    return path.startswith("/api/")
 
 
 def _csrf_secret(secret_key: str) -> str:
@@ -169,7 +208,9 @@ def _part_failed(status: int, request: Request[Any, Any, Any], error: Exception)
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     title = _TITLES.get(error.status_code, "This cannot be done")
-    return render(request, "problem.html", status=error.status_code, title=title, why=error.detail)
+    answer = render(request, "problem.html", status=error.status_code, title=title, why=error.detail)
+    answer.headers.update(headers_of(error))
+    return answer
 
 
 def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -1,7 +1,7 @@
 """How calls are found in the database: what a search asks for, and the newest calls of it, within somebody's reach.
 
 What no index knows of a call (its node, whether a door was opened, whose house it is) is found by looking through newer
-calls first, in growing portions, and no further than `MOST_LOOKED` of them at once: so each look takes about as long.
+calls first, in portions, and no further than `MOST_LOOKED` of them at once: so each look takes about as long.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from crm.who import Invalid
 
 HOUSES_KNOWN = 2000  # so many houses that an address means are named to the database one by one
 FEW_HOUSES = 30
-PORTION, MOST_LOOKED = 1000, 8000  # calls that are looked through: at first, and for a page
+PORTION, MOST_LOOKED = 1000, 5000  # calls that are looked through: at once, and for a page
 KINDS = ("visitor", "test_ring", "quality", "sos", "call_back", "sos_test")
 
 _CALLS, _LEGS, _WORDS = table(Call), table(Leg), table(SearchWord)
@@ -118,14 +118,14 @@ def _looked_through(
 ) -> tuple[Sequence[Any], tuple[float, str] | None]:
     found: list[Any] = []
     behind: tuple[float, str] | None = None
-    looked, portion = 0, PORTION
+    looked = 0
     while looked < MOST_LOOKED and len(found) < limit:
         after = [] if behind is None else [_is_behind(*behind)]
-        some = _newest(sa.select(*_COLUMNS).where(*known, *after), _CALLS.c, portion)
+        some = _newest(sa.select(*_COLUMNS).where(*known, *after), _CALLS.c, PORTION)
         end = sa.select(_CALLS.c.started_at, _CALLS.c.call_id).where(*known, *after)
-        last = connection.execute(_newest(end, _CALLS.c, 1).offset(portion - 1)).first()
+        last = connection.execute(_newest(end, _CALLS.c, 1).offset(PORTION - 1)).first()
         inner = some.subquery()
-        statement = _newest(sa.select(*inner.c).where(*others(inner.c)), inner.c, portion)
+        statement = _newest(sa.select(*inner.c).where(*others(inner.c)), inner.c, PORTION)
         rows = connection.execute(statement).all()
         if places is not None or not reach.everywhere:
             rows = _at_houses(connection, rows, reach, places)
@@ -133,8 +133,7 @@ def _looked_through(
         if last is None:
             return found, None
         behind = (last.started_at, last.call_id)
-        looked += portion
-        portion *= 3
+        looked += PORTION
     if len(found) >= limit:
         return found, None
     return found, behind

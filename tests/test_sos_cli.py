@@ -250,7 +250,7 @@ def test_who_tells_who_it_was_at_a_time(store: Store, capsys: Output) -> None:
     assert then["panel"] == "500001"
     assert then["guaranteed"].startswith("was until ")
     at = datetime.fromtimestamp(NOW - 20_030).isoformat()
-    assert fields(printed(capsys, "who", "+73512000001", "--at", at))["guaranteed"].startswith("until ")
+    assert fields(printed(capsys, "who", "+73512000001", "--at", at))["guaranteed"] == "in a call"
     assert "no panel has stood" in refused(capsys, "who", "+73512000001", "--at", "7d")
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
-from litestar import Router
+from litestar import Request, Router
+from litestar.enums import OpenAPIMediaType
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from crm.api import records
-from crm.api.guard import TokenGuard
+from crm.api.document import Document, OwnRouter
+from crm.api.guard import TokenGuard, takes_type
 from crm.api.problems import HANDLERS, part_failed
 from crm.api.sections import REQUESTS
 from crm.sections import all_resources
+from crm.site import address_of, site_of
 
 PATH = "/api/v1"
 REQUESTS_A_SECOND = 200  # from one address
@@ -28,12 +31,19 @@ OPENAPI = OpenAPIConfig(
     title="teledom",
     version="1",
     description=DESCRIPTION,
-    path=PATH,
-    render_plugins=[JsonRenderPlugin(path="/openapi.json"), YamlRenderPlugin(path="/openapi.yaml")],
+    openapi_router=OwnRouter(PATH, [], include_in_schema=False),
+    render_plugins=[
+        Document(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON),
+        Document(path="/openapi.yaml", media_type=OpenAPIMediaType.OPENAPI_YAML),
+    ],
     components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
     security=[{"token": []}],
     use_handler_docstrings=True,
 )
+
+
+def _who_asks(request: Request[Any, Any, Any]) -> str:
+    return address_of(request, site_of(request).config)
 
 
 def router(failures: Mapping[type[Exception], int]) -> Router:
@@ -43,8 +53,11 @@ def router(failures: Mapping[type[Exception], int]) -> Router:
         PATH,
         route_handlers=[*found, *REQUESTS],
         middleware=[
-            RateLimitConfig(rate_limit=("second", REQUESTS_A_SECOND)).middleware,
+            RateLimitConfig(
+                rate_limit=("second", REQUESTS_A_SECOND), identifier_for_request=_who_asks, store="api_rate"
+            ).middleware,
             DefineMiddleware(TokenGuard, exclude=[rf"^{PATH}/openapi"]),
         ],
+        guards=[takes_type],
         exception_handlers={**HANDLERS, **{k: partial(part_failed, v) for k, v in failures.items()}},
     )

@@ -9,7 +9,9 @@ import trio
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.exceptions import NotAuthorizedException
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from crm.site import Site, address_of
@@ -37,3 +39,15 @@ class TokenGuard(AbstractAuthenticationMiddleware):
                 "a token is needed: Authorization: Bearer td_…", headers={"WWW-Authenticate": "Bearer"}
             )
         return AuthenticationResult(user=who, auth=token)
+
+
+def takes_type(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A body has to say what it is. Raises HTTPException (415)."""
+    body = handler.parsed_data_field if isinstance(handler, HTTPRouteHandler) else None
+    if body is None or not connection.headers.get("content-type"):
+        return
+    wanted = getattr(body.kwarg_definition, "media_type", RequestEncodingType.JSON)
+    given = connection.headers["content-type"].partition(";")[0].strip().lower()
+    if given != str(getattr(wanted, "value", wanted)):
+        expected = getattr(wanted, "value", wanted)
+        raise HTTPException(f"a body of the type {expected} is expected, not {given}", status_code=415)

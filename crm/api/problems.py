@@ -22,6 +22,21 @@ _REFUSED = {
     Conflict: (409, "conflict", "It would clash with what is there"),
     Invalid: (422, "invalid", "What was sent cannot be taken"),
 }
+_HTTP = {
+    400: ("malformed", "What was sent cannot be understood"),
+    401: ("no-token", "A token is needed"),
+    404: ("not-found", "There is no such thing"),
+    405: ("method", "This cannot be done to it"),
+    413: ("too-large", "It is too large"),
+    415: ("media-type", "What was sent is of another type"),
+    429: ("too-many", "Too many requests"),
+}
+TITLES = {
+    **{status: (name, title) for status, name, title in _REFUSED.values()},
+    **_HTTP,
+    502: ("part-failed", "This cannot be done now"),
+    503: ("away", "The database cannot be reached"),
+}
 
 
 class Problem(Struct, kw_only=True, rename={"kind": "type"}):
@@ -52,7 +67,7 @@ def _refused(_: Request[Any, Any, Any], error: Refused) -> Response[Problem]:
         if isinstance(error, kind):
             errors = error.errors if isinstance(error, Invalid) else None
             return problem(status, name, title, str(error), errors)
-    return problem(400, "refused", "This cannot be done", str(error))
+    return problem(503, "part-failed", "This cannot be done now", str(error))
 
 
 def _validation(_: Request[Any, Any, Any], error: ValidationException) -> Response[Problem]:
@@ -60,12 +75,31 @@ def _validation(_: Request[Any, Any, Any], error: ValidationException) -> Respon
     for each in error.extra if isinstance(error.extra, list) else []:
         if isinstance(each, dict):
             errors[str(each.get("key", ""))] = str(each.get("message", ""))
-    return problem(400, "malformed", "What was sent cannot be understood", error.detail, errors)
+    if errors.get("data") == "'data'":
+        errors["data"] = "a body is expected"
+    return _malformed(error.detail, errors)
 
 
-def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def _malformed(detail: str, errors: dict[str, str] | None = None) -> Response[Problem]:
+    return problem(400, "malformed", "What was sent cannot be understood", detail, errors)
+
+
+def _not_utf8(_: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[Problem]:
+    return _malformed(f"the body is no UTF-8: {error.reason} at byte {error.start}")
+
+
+def of_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """What HTTP itself has against a request."""
+    name, title = _HTTP.get(error.status_code, ("http", "This cannot be done"))
+    return problem(error.status_code, name, title, error.detail, headers=headers_of(error))
+
+
+def headers_of(error: HTTPException) -> dict[str, str]:
+    """What goes with it; who asks too often is told when to come again."""
     headers = {name: str(value) for name, value in (error.headers or {}).items()}
-    return problem(error.status_code, "http", "This cannot be done", error.detail, headers=headers)
+    if error.status_code == 429:
+        headers.setdefault("Retry-After", headers.get("RateLimit-Reset", "1"))
+    return headers
 
 
 def _away(request: Request[Any, Any, Any], error: StoreError) -> Response[Problem]:
@@ -91,7 +125,8 @@ def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[Probl
 HANDLERS: dict[Any, Any] = {
     Refused: _refused,
     ValidationException: _validation,
-    HTTPException: _http,
+    HTTPException: of_http,
+    UnicodeDecodeError: _not_utf8,
     StoreError: _away,
     SealError: _sealed,
     Exception: _failed,
@@ -108,7 +143,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
         409: "it would clash with what is there",
         422: "a value cannot be taken",
         429: "too many requests",
-        503: "the database cannot be reached",
+        503: "the database, or what this needs beside it, cannot be reached",
     }
     codes = sorted({400, 401, 403, 429, 503, *statuses})
     return {

@@ -219,5 +219,5 @@ PAGES: list[Any] = [make_code, synchronise, add_house, remove_house, runs_page, 
 EXTRAS: Mapping[str, Extra] = {"companies": Extra(panels=_panels, actions=_actions)}
 ITEMS: tuple[Item, ...] = (
     Item("Weekly codes", "/weekly-codes", Right.CODES_VIEW, "calendar-days", "Companies"),
-    Item("Billing", "/billing", Right.COMPANIES_EDIT, "banknotes", "Companies"),
+    Item("Billing", "/billing", Right.COMPANIES_EDIT, "banknotes", "Companies", everywhere=True),
 )

@@ -9,13 +9,20 @@ from crm.rights import Right, Rights
 
 @frozen
 class Item:
-    """A page in the menu, under the label of its section ("": before all sections)."""
+    """A page in the menu, under the label of its section ("": before all sections).
+
+    `everywhere`: it is only for those whose right is not bounded to some houses.
+    """
 
     label: str
     path: str
     right: Right
     icon: str
     section: str = ""
+    everywhere: bool = False
+
+    def is_for(self, rights: Rights) -> bool:
+        return rights.may_everywhere(self.right) if self.everywhere else rights.may(self.right)
 
 
 @frozen
@@ -33,7 +40,7 @@ class Menu:
     def for_rights(self, rights: Rights) -> tuple[Section, ...]:
         """What somebody with these rights is shown."""
         shown = (
-            Section(each.label, tuple(item for item in each.items if rights.may(item.right)))
+            Section(each.label, tuple(item for item in each.items if item.is_for(rights)))
             for each in self.sections
         )
         return tuple(each for each in shown if each.items)

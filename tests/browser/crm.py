@@ -34,6 +34,7 @@ from crm.sections import all_resources
 from crm.staff import create_employee
 from crm.store import Store
 from crm.town import Town
+from crm.town_housing import fill_housing
 from crm.who import COMMAND_LINE
 from testbed.baresip import Baresip, open_baresip
 from testbed.bed import open_bed
@@ -47,9 +48,10 @@ from testbed.panel_state import PanelState
 from testbed.processes import HOST, Child
 from testbed.town_bed import TownBed, configure, write_town
 
-PANEL, FLAT = "500001", "1"  # whose first account has a phone that is on, and its second one that never is
+PANEL, FLAT = "500001", "1"  # whose first account has a phone that is on, and the second one that never is
 PHONES = ("7351001", "7351003")
-COMPANY, HOUSE = "УК Уют", "пр. Победы 11"  # whose manager sees this house alone
+COMPANY_PANEL = "500005"
+COMPANY, HOUSE = "УК Уют", "ул. Мира 1"  # whose manager sees this house alone
 QUICK = Passwords(time_cost=1, memory_kib=8, lanes=1)
 T = TypeVar("T")
 
@@ -68,10 +70,9 @@ _CONNECT = (
     *(Right.HOUSING_VIEW, Right.HOUSING_EDIT, Right.PEOPLE_VIEW, Right.PEOPLE_EDIT),
     *(Right.DEVICES_VIEW, Right.DOORS_OPEN, Right.KEYS_VIEW, Right.KEYS_EDIT, Right.CALLS_MAKE),
 )
-_EVERYWHERE_ONLY = (Right.STAFF_VIEW, Right.STAFF_EDIT, Right.TOKENS_EDIT, Right.CHANGES_VIEW)
 RIGHTS = {
     Role.ADMIN: tuple(Right),
-    Role.MANAGER: tuple(right for right in Right if right not in _EVERYWHERE_ONLY),
+    Role.MANAGER: tuple(Right),  # he may do everything, with his house
     Role.DISPATCHER: _WATCH,
     Role.CREW: _CONNECT,
 }
@@ -119,10 +120,15 @@ class Crm:
 
     def id_of(self, resource: str, **filters: str) -> int:
         """The only record that a list filtered so shows."""
+        (id,) = self.ids(resource, **filters)
+        return id
+
+    def ids(self, resource: str, **filters: str) -> list[int]:
+        """Those of all records that a list filtered so shows."""
         with Store(self.database) as store:
             desk = Desk(store, all_resources(), self.secret_key)
-            (row,) = desk.list(COMMAND_LINE, desk.resource(resource), Query(filters)).rows
-            return row.id
+            every = desk.every(COMMAND_LINE, desk.resource(resource), Query(filters))
+            return [row.id for row in every]
 
     def flat(self, panel: str, dialled: str) -> int:
         """A flat's id, by what a panel dials for it."""
@@ -278,8 +284,9 @@ def _configure(place: TownBed, folder: Path, push: str, key: str) -> Config:
 
 
 def _fill(url: str, key: str, password: str) -> None:
-    """A company with one house of the town, and employees of every role in both languages."""
+    """All flats of the houses, a company with one of them, and employees of every role in both languages."""
     with Store(url) as store:
+        fill_housing(store)
         desk = Desk(store, all_resources(), key)
         companies, houses = desk.resource("companies"), desk.resource("houses")
         company = desk.create(COMMAND_LINE, companies, {"name": COMPANY, "active": True})

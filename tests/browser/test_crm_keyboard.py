@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -77,7 +79,7 @@ def test_a_street_is_made_renamed_and_deleted_without_a_mouse(admin: Visitor, pa
     expect(page).to_have_url(f"{admin.url}/streets/new")
     tab_to(page, "city_id")
     page.keyboard.type("Копейск")
-    option = page.locator("datalist option").first
+    option = page.locator('datalist option[value*="Копейск"]').first
     option.wait_for(state="attached")
     page.keyboard.press("Control+A")
     page.keyboard.type(str(option.get_attribute("value")))
@@ -89,6 +91,7 @@ def test_a_street_is_made_renamed_and_deleted_without_a_mouse(admin: Visitor, pa
 
     tab_to(page, "Edit")
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/edit$"))
     tab_to(page, "name")
     page.keyboard.press("Control+A")
     page.keyboard.type("ул. Табличная")

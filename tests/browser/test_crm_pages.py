@@ -16,20 +16,37 @@ from tests.browser.crm import Visitor
 from tests.browser.harness import assert_accessible, assert_fits, screenshot
 
 
+FORMS = re.compile(r"-(edit|delete|new|password|add|gate)$")  # they look alike: these alone are pictured
+FORMS_PICTURED = {"houses-new", "staff-groups-new", "house-one-add", "key-add", "staff-tokens-new"}
+ON_A_PHONE = {"board", "calls-one", "flats-one", "houses-one", "sos", "domophones-one", "residents"}
+IN_THE_DARK = {"board", "calls-one", "houses-one", "quality-campaigns"}
+
+
 def name_of(path: str) -> str:
-    """A picture's name for a page: numbers in its address are of this run's own."""
-    return re.sub(r"\W+", "-", re.sub(r"\d+", "one", path.partition("?")[0]).strip("/")) or "start"
+    """A picture's name for a page: numbers and calls in its address are of this run's own."""
+    bare = re.sub(r"/(\d+|[0-9a-f]{16})(?=/|$)", "/one", path.partition("?")[0])
+    return re.sub(r"\W+", "-", bare.strip("/")) or "start"
+
+
+def is_pictured(name: str, screen: Screen) -> bool:
+    if screen.phone:
+        return name in ON_A_PHONE
+    return not FORMS.search(name) or name in FORMS_PICTURED
 
 
 def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
     """Look at a page in light and dark colours: what is wrong with it, and the pages of a record that it leads to."""
+    name = name_of(path)
     page = visitor.open(path)
     expect(page.locator("h1")).to_have_count(1)
     assert_fits(page)
     assert_accessible(page)
-    screenshot(page, name_of(path) + ("-phone" if screen.phone else ""), full=not screen.phone)
+    if is_pictured(name, screen):
+        screenshot(page, f"{name}-phone" if screen.phone else name, full=not screen.phone)
     page.emulate_media(color_scheme="dark")
     assert_accessible(page, "color-contrast")
+    if name in IN_THE_DARK and not screen.phone:
+        screenshot(page, f"{name}-dark", full=True)
     page.emulate_media(color_scheme="light")
     links = page.locator("main").locator("tbody th a, a.button:not([download])")
     found = links.evaluate_all("all => all.map(a => a.getAttribute('href'))")
