@@ -25,7 +25,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
 from config import WebConfig
-from crm.api.app import OPENAPI, router
+from crm.api.app import openapi, router
 from crm.api.problems import headers_of, of_http
 from crm.desk import Desk
 from crm.sealed import SealError
@@ -110,7 +110,7 @@ def make_app(
         after_exception=[_find_user],
         exception_handlers={HTTPException: _nowhere},
         state=State({"site": site, "menu": Menu(menu()), "extras": EXTRAS}),
-        openapi_config=OPENAPI,
+        openapi_config=openapi(),
         logging_config=None,
         request_max_body_size=2_000_000,
     )
@@ -145,7 +145,7 @@ async def _with_headers(message: Message, scope: Scope) -> None:
 
 async def _find_user(error: Exception, scope: Scope) -> None:
     """Whoever asks for what there is not is signed in all the same: no guard has run for him."""
-    if not isinstance(error, HTTPException) or "user" in scope or _is_api(scope["path"]):
+    if not isinstance(error, HTTPException) or scope.get("user") is not None or _is_api(scope["path"]):
         return
     request: Request[Any, Any, Any] = Request(scope)
     site: Site = request.app.state.site

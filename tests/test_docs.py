@@ -21,6 +21,7 @@ from crm.records import Outcome
 
 TOP = Path(__file__).resolve().parent.parent
 PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
+NAMED = r"(?<!/)\b(\w+\.(?:py|cfg|sh|md|txt)|\w+/)(?=[ ;:,.]|$)"
 UNNAMED = {"__init__.py", ".ci"}  # no rooms
 # Rooms whose files are told by one line: each is a section, or a kind.
 WHOLE = {"crm/api/", "crm/import_kinds/", "crm/sections/", "crm/web/"}
@@ -31,9 +32,13 @@ def rooms() -> set[str]:
     listed = (TOP / "docs/architecture.md").read_text().split("## Rooms", 1)[1].split("```")[1]
     found: set[str] = set()
     above: list[tuple[int, str]] = []  # the folders that a line stands in
+    inner = ""
     for line in listed.splitlines():
         indent = len(line) - len(line.lstrip())
-        if not line.strip() or indent >= 20:  # the text of the line before goes on
+        if not line.strip():
+            continue
+        if indent >= 20:  # the text of the line before goes on
+            found.update(inner + name for name in re.findall(NAMED, line))
             continue
         above = [each for each in above if each[0] < indent]
         folder = above[-1][1] if above else ""
@@ -43,8 +48,7 @@ def rooms() -> set[str]:
             if name.endswith("/"):
                 above.append((indent, folder + name))
         inner = folder + head if head.endswith("/") else folder
-        for name in re.findall(r"\b(\w+\.(?:py|cfg|sh|md|txt)|\w+/)(?=[ ;:,.]|$)", text):
-            found.add(inner + name)
+        found.update(inner + name for name in re.findall(NAMED, text))
     return found
 
 

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 from litestar import Request, Router
-from litestar.enums import OpenAPIMediaType
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
 from crm.api import records
-from crm.api.document import Document, OwnRouter
+from crm.api.document import NoRouter, as_json, as_yaml
 from crm.api.guard import TokenGuard, takes_type
 from crm.api.problems import HANDLERS, part_failed
 from crm.api.sections import REQUESTS
@@ -27,19 +26,18 @@ DESCRIPTION = """Everything that the pages do, for programs. A token (made under
 header: `Bearer td_…`. Lists come in pages: `next` is the cursor of the next one. Errors are RFC 9457. A request that
 makes something may carry an `Idempotency-Key`: sent again within a day, it is answered as the first time."""
 
-OPENAPI = OpenAPIConfig(
-    title="teledom",
-    version="1",
-    description=DESCRIPTION,
-    openapi_router=OwnRouter(PATH, [], include_in_schema=False),
-    render_plugins=[
-        Document(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON),
-        Document(path="/openapi.yaml", media_type=OpenAPIMediaType.OPENAPI_YAML),
-    ],
-    components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
-    security=[{"token": []}],
-    use_handler_docstrings=True,
-)
+
+def openapi() -> OpenAPIConfig:
+    """How the API is described: see crm.api.document."""
+    return OpenAPIConfig(
+        title="teledom",
+        version="1",
+        description=DESCRIPTION,
+        openapi_router=NoRouter("/", route_handlers=[]),
+        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"token": []}],
+        use_handler_docstrings=True,
+    )
 
 
 def _who_asks(request: Request[Any, Any, Any]) -> str:
@@ -51,7 +49,7 @@ def router(failures: Mapping[type[Exception], int]) -> Router:
     found = [each for resource in all_resources().values() for each in records.handlers(resource)]
     return Router(
         PATH,
-        route_handlers=[*found, *REQUESTS],
+        route_handlers=[as_json, as_yaml, *found, *REQUESTS],
         middleware=[
             RateLimitConfig(
                 rate_limit=("second", REQUESTS_A_SECOND), identifier_for_request=_who_asks, store="api_rate"

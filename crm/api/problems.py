@@ -90,8 +90,10 @@ def _not_utf8(_: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[
 
 def of_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What HTTP itself has against a request."""
-    name, title = _HTTP.get(error.status_code, ("http", "This cannot be done"))
-    return problem(error.status_code, name, title, error.detail, headers=headers_of(error))
+    status = error.status_code
+    name, title = _HTTP.get(status, ("http", "This cannot be done"))
+    here = {404: "nothing is at this path", 405: "this path does not take this method"}
+    return problem(status, name, title, here.get(status, error.detail), headers=headers_of(error))
 
 
 def headers_of(error: HTTPException) -> dict[str, str]:

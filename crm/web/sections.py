@@ -7,6 +7,7 @@ from typing import Any
 
 from crm.sections import all_resources
 from crm.web import (
+    api_pages,
     block_pages,
     board_pages,
     call_pages,
@@ -43,6 +44,7 @@ _MODULES = (
     staff_pages,
     group_pages,
     token_pages,
+    api_pages,
     change_pages,
     search_pages,
     profile_pages,

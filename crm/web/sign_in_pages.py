@@ -30,7 +30,9 @@ def _who_tries(request: Anybody) -> str:
     return address_of(request, site_of(request).config)
 
 
-TRIES = RateLimitConfig(("minute", TRIES_A_MINUTE), identifier_for_request=_who_tries).middleware
+TRIES = RateLimitConfig(
+    ("minute", TRIES_A_MINUTE), identifier_for_request=_who_tries, store="sign_in_rate"
+).middleware
 
 
 def session_cookie(site: Site, token: str) -> Cookie:

@@ -142,13 +142,19 @@ class Crm:
 
     async def visit(self, *, answered: bool = True) -> None:
         """A visitor's call, from the button to its end: talked and let in, or nobody answers."""
-        phone = self.phones[PHONES[0]]
         await self.ring()
+        await trio.sleep(0.8)
         if answered:
             await self.answer()
-            await phone.send_digits("5")
-            await trio.sleep(0.6)  # of talk
+            await self.phones[PHONES[0]].send_digits("5")
+            await trio.sleep(0.8)
         await self.hang_up()
+        await trio.sleep(0.3)  # or it was the panel's next call that ended this one
+
+    async def press_sos(self) -> None:
+        """The panel calls 112, which answers."""
+        await self.panel.dial("112")
+        await self.panel.wait_event("CALL_ESTABLISHED")
 
     async def ring(self) -> None:
         """The panel calls its flat, whose phone rings."""
@@ -260,9 +266,11 @@ class running_crm:
                 user: await stack.enter_async_context(open_baresip(bed, place.account(user)))
                 for user in PHONES
             }
-            await stack.enter_async_context(open_dispatch(bed, "dispatch-1"))
+            await stack.enter_async_context(open_dispatch(bed, "dispatch-1", talk_ms=60_000))
             address = f"http://{config.web.http}"
             crm = Crm(address, url, key, password, town, node, server, panel, phones, doors, self._token)
+            await crm.press_sos()
+            await panel.hangup()
             await crm.visit()
             await crm.visit(answered=False)
             self._crm = crm

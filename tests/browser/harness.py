@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 
 from testbed.browser import DESK, ENGLISH, PHONE, RUSSIAN, accessibility_faults
 
+HIGHEST = 1300  # px of a picture with all of a page
 LARGE = 150_000  # bytes: a picture that is larger gets a palette of 256 colours
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "docs/screenshots"
 
@@ -27,10 +28,18 @@ def assert_accessible(page: Page, *rules: str) -> None:
 
 
 def screenshot(page: Page, name: str, *, full: bool = False) -> None:
-    """With TELEDOM_SCREENSHOTS=1 a picture of the page becomes docs/screenshots/NAME.png; `full`: with what is below."""
+    """With TELEDOM_SCREENSHOTS=1 a picture of the page becomes docs/screenshots/NAME.png; `full`: with what is
+    below, too.
+    """
     if os.environ.get("TELEDOM_SCREENSHOTS") != "1":
         return
-    picture = page.screenshot(full_page=full, animations="disabled", caret="hide")
+    screen = page.viewport_size
+    if full and screen is not None:  # by a higher screen, so that the menu is as long as the page
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": screen["width"], "height": min(height, HIGHEST)})
+    picture = page.screenshot(animations="disabled", caret="hide")
+    if full and screen is not None:
+        page.set_viewport_size(screen)
     if len(picture) > LARGE:
         small = io.BytesIO()
         with Image.open(io.BytesIO(picture)) as whole:

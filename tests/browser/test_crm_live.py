@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -65,6 +66,25 @@ def test_a_call_appears_changes_and_ends_without_a_reload(admin: Visitor, crm: C
     assert page.evaluate("window.stays"), "the page was loaded again"
     newest.get_by_role("link", name="talked").click()
     expect(page.locator("h1")).to_contain_text(ADDRESS)
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_112_call_stands_above_all_with_the_address_to_be_read_out(admin: Visitor, crm: Crm) -> None:
+    page = admin.open("/board")
+    expect(page.locator("#sos")).to_be_hidden()
+
+    crm.do(crm.press_sos)
+    expect(page.locator("#sos")).to_contain_text(ADDRESS)
+    expect(page.get_by_role("alert")).to_have_text(f"112: Челябинск, {ADDRESS}")
+    expect(page).to_have_title(re.compile("112"))
+    assert_accessible(page)
+    screenshot(page, "board-112")
+    page.goto(f"{crm.url}/sos")
+    expect(page.locator("#sos")).to_contain_text(ADDRESS)
+
+    crm.do(crm.panel.hangup)
+    expect(page.locator("#sos")).to_be_hidden()
+    admin.says("No 112 call goes on")
 
 
 @pytest.mark.usefixtures("ended")

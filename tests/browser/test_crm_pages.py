@@ -35,7 +35,7 @@ def is_pictured(name: str, screen: Screen) -> bool:
 
 
 def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
-    """Look at a page in light and dark colours: what is wrong with it, and the pages of a record that it leads to."""
+    """Look at a page, on a desk in dark colours as well; the pages that it leads to. Raises AssertionError."""
     name = name_of(path)
     page = visitor.open(path)
     expect(page.locator("h1")).to_have_count(1)
@@ -43,11 +43,12 @@ def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
     assert_accessible(page)
     if is_pictured(name, screen):
         screenshot(page, f"{name}-phone" if screen.phone else name, full=not screen.phone)
-    page.emulate_media(color_scheme="dark")
-    assert_accessible(page, "color-contrast")
-    if name in IN_THE_DARK and not screen.phone:
-        screenshot(page, f"{name}-dark", full=True)
-    page.emulate_media(color_scheme="light")
+    if not screen.phone:
+        page.emulate_media(color_scheme="dark")
+        assert_accessible(page, "color-contrast")
+        if name in IN_THE_DARK:
+            screenshot(page, f"{name}-dark", full=True)
+        page.emulate_media(color_scheme="light")
     links = page.locator("main").locator("tbody th a, a.button:not([download])")
     found = links.evaluate_all("all => all.map(a => a.getAttribute('href'))")
     return [str(link) for link in found if re.fullmatch(r"/[\w/-]+", str(link))]
@@ -55,7 +56,7 @@ def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("screen", "language"), [(DESK, ENGLISH), (PHONE, RUSSIAN)], ids=["desk", "phone"])
-def test_every_page_fits_and_is_accessible_in_light_and_dark(
+def test_every_page_fits_and_is_accessible(
     admin: Visitor, screen: Screen, language: str
 ) -> None:
     admin.open("/profile")
@@ -63,9 +64,11 @@ def test_every_page_fits_and_is_accessible_in_light_and_dark(
     assert len(waiting) > 15
     while waiting:
         path = waiting.pop(0)
-        if name_of(path) in seen:  # one record of each kind is enough
+        name = name_of(path)
+        # One record of each kind is enough; a form to change it has the fields of the one to make it.
+        if name in seen or name.replace("-one-edit", "-new") in seen:
             continue
-        seen.add(name_of(path))
+        seen.add(name)
         try:
             waiting += look(admin, path, screen)
         except AssertionError as error:
