@@ -33,6 +33,7 @@ from crm.import_worker import ImportWorker
 from crm.passwords import Passwords
 from crm.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
+from crm.web.page import compile_templates
 from crm.who import Who
 from nodes import NodeError, Nodes
 from restarts import TooManyRestarts
@@ -126,6 +127,7 @@ class CrmServer:
             self.url = await nursery.start(partial(serve, self.app, self.config.web.http, "[web] http"))
             log.info("the pages are there", url=self.url)
             task_status.started()
+            await trio.to_thread.run_sync(compile_templates, abandon_on_cancel=True)
 
 
 def main(config: Config) -> int:

@@ -1,8 +1,9 @@
 """What the CRM's pages, API, search and imports take with an operator's fleet on a real PostgreSQL.
 
 A server of its own is filled by bench.crm_fleet, and the real program (`teledom crm`) is started on it. An administrator
-signs in, and `--users` at once open pages, go on to the next ones, and look at records, as people do; programs with a
-token do the same by the API; people type into the search. Then accounts are imported from a file.
+signs in, somebody who sees a city, and somebody who sees the houses of a company. `--users` at once, of these three in
+turn, open lists with filters and orders, go on to the next pages, look at records, and take the first bytes of files
+(bench.crm_paths); programs with tokens do the same by the API; people type into the search. Then accounts are imported.
 
 Each line says its figures by kind of page; those under "slow" need 100 ms and more at the 95th percentile. The last line:
 page_p95_ms= api_p95_ms= search_p95_ms= import_rows_s= rss_mb= (of the server's process, the most). Exit code 0: every
@@ -18,8 +19,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -30,13 +31,13 @@ from attrs import Factory, define, frozen
 
 from bench.crm_fleet import Filled, Size, open_fleet
 from bench.crm_imports import ImportRefused, measure_imports
-from bench.crm_rows import CrmFleet
+from bench.crm_paths import FILES, LISTS, PAGES, RECORDS, Chooser, Sees
 from bench.crm_search import QUESTIONS, typed
-from bench.fleet_rows import FIRST_ID
 from bench.report import figures, percentile
+from crm.groups import create_group
 from crm.passwords import Passwords
 from crm.rights import Right
-from crm.staff import create_admin
+from crm.staff import create_employee
 from crm.store import Store, StoreError
 from crm.tokens import create_token
 from crm.who import SYSTEM
@@ -44,49 +45,14 @@ from testbed.debs import TestbedUnavailable
 from testbed.processes import HOST, Child, ProcessFailed, open_ports
 
 TOP = Path(__file__).resolve().parent.parent
+NEXT_PAGES = 3  # of each list
+Clients = Mapping[Sees, httpx.AsyncClient]
 LOGIN, PASSWORD = f"bench-{uuid.uuid4().hex[:8]}", "only for this bench 7351"
 API = "/api/v1"
 SLOW_MS = 100.0
 PAUSE_S = 0.03  # between two requests of a user: the API answers 200 a second from one address
 DAY_S = 86_400.0
 
-Chooses = Callable[[CrmFleet, random.Random], str]
-
-
-def _one(path: str, count: Callable[[CrmFleet], int], after: str = "") -> Chooses:
-    return lambda fleet, chance: f"{path}/{FIRST_ID + chance.randrange(count(fleet))}{after}"
-
-
-# What is opened, by its name: a path with ids by chance. "next" follows a list's link to its next page, three times.
-LISTS: Mapping[str, str] = {
-    "houses": "/houses",
-    "houses_of_a_street": "/houses?street_id={street_id}",
-    "flats": "/flats",
-    "entrances": "/entrances",
-    "domophones": "/domophones",
-    "accounts": "/accounts",
-    "accounts_by_user": "/accounts?sip_user={account}",
-    "residents": "/residents",
-    "residents_by_name": "/residents?name={family}",
-    "companies": "/companies",
-    "keys": "/keys",
-    "calls": "/calls",
-    "calls_of_a_panel": "/calls?panel={panel}",
-    "blocks": "/blocks",
-}
-RECORDS: Mapping[str, Chooses] = {
-    "house": _one("/houses", lambda fleet: fleet.houses),
-    "flat": _one("/flats", lambda fleet: fleet.flats),
-    "entrance": _one("/entrances", lambda fleet: fleet.entrances),
-    "domophone": _one("/domophones", lambda fleet: fleet.panels),
-    "account": _one("/accounts", lambda fleet: fleet.accounts),
-    "resident": lambda fleet, chance: (
-        f"/residents/{FIRST_ID + fleet.resident(chance.randrange(fleet.accounts))}"
-    ),
-    "company": _one("/companies", lambda fleet: fleet.companies),
-    "key": _one("/keys", lambda fleet: fleet.keys),
-    "call": lambda fleet, chance: f"/calls/{fleet.call_id(chance.randrange(fleet.calls))}",
-}
 SEARCH = "/search?q="
 _NEXT_LINK = re.compile(r'href="([^"]*[?&](?:amp;)?after=[^"]+)"')
 
@@ -134,11 +100,11 @@ class Group:
 
 @define
 class Server:
-    """The program under test."""
+    """The program under test; `tokens` by who sees what."""
 
     url: str
     child: Child
-    token: str
+    tokens: Mapping[Sees, str]
     rss_mb: float = 0.0
 
     def most_rss_mb(self) -> float:
@@ -148,12 +114,16 @@ class Server:
         return int(found[1]) / 1024 if found else 0.0
 
 
-def start(filled: Filled, folder: Path, port: int) -> Server:
-    """The server's process, to be entered; the administrator and the token are made. Raises StoreError."""
+def start(filled: Filled, folder: Path, port: int, seed: int) -> Server:
+    """The server's process, to be entered; three people and their tokens are made. Raises StoreError."""
     now = time.time()
+    tokens = {}
     with Store(filled.url) as store:
-        create_admin(store, Passwords(), LOGIN, "Bench", PASSWORD, now)
-        token = create_token(store, SYSTEM, "bench", list(Right), None, now + DAY_S, now).secret
+        for sees in Sees:
+            name, rights = f"{LOGIN}-{sees.value}", list(Right)
+            group = create_group(store, SYSTEM, name, rights, sees.reach(seed, filled.fleet), now)
+            create_employee(store, SYSTEM, Passwords(), name, "Bench", PASSWORD, [group], now)
+            tokens[sees] = create_token(store, SYSTEM, name, rights, group, now + DAY_S, now).secret
     url = f"http://{HOST}:{port}"
     file = folder / "config.toml"
     file.write_text(
@@ -175,21 +145,22 @@ def start(filled: Filled, folder: Path, port: int) -> Server:
         cwd=TOP,
         env={"TELEDOM_SECRET_KEY": "only for this bench, as it is written here"},
     )
-    return Server(url, child, token)
+    return Server(url, child, tokens)
 
 
 class BenchFailed(Exception):
     """It cannot be measured; the message says why."""
 
 
-async def sign_in(client: httpx.AsyncClient) -> None:
+async def sign_in(client: httpx.AsyncClient, sees: Sees) -> None:
     """As a browser does. Raises BenchFailed."""
     page = await client.get("/sign-in")
     field = re.search(r'name="_csrf_token" value="([^"]+)"', page.text)
-    form = {"login": LOGIN, "password": PASSWORD, "next": "/", "_csrf_token": field[1] if field else ""}
+    token = field[1] if field else ""
+    form = {"login": f"{LOGIN}-{sees.value}", "password": PASSWORD, "next": "/", "_csrf_token": token}
     answer = await client.post("/sign-in", data=form)
     if answer.status_code != 303:
-        raise BenchFailed(f"the administrator cannot sign in: HTTP {answer.status_code}")
+        raise BenchFailed(f"who sees {sees.value} cannot sign in: HTTP {answer.status_code}")
 
 
 @frozen
@@ -197,57 +168,61 @@ class User:
     """Somebody who asks one thing after the other."""
 
     client: httpx.AsyncClient
-    fleet: CrmFleet
-    chance: random.Random
+    chooser: Chooser
     rounds: int
 
     async def ask(self, group: Group, kind: str, path: str) -> httpx.Response:
         at = trio.current_time()
         answer = await self.client.get(path)
-        group.add(kind, (trio.current_time() - at) * 1000, answer.status_code)
+        self._note(group, kind, trio.current_time() - at, answer.status_code)
         await trio.sleep(PAUSE_S)
         return answer
 
-    def _filled_in(self, path: str) -> str:
-        fleet, chance = self.fleet, self.chance
-        person = fleet.name(fleet.resident(chance.randrange(fleet.accounts)))
-        return path.format(
-            street_id=FIRST_ID + chance.randrange(100),
-            account=f"8{chance.randrange(fleet.accounts):09}",
-            family=person.split()[0],
-            panel=f"9{chance.randrange(fleet.panels):06}",
-        )
+    async def begin_file(self, group: Group, kind: str, path: str) -> None:
+        """As far as the first bytes of a file."""
+        at = trio.current_time()
+        async with self.client.stream("GET", path) as answer:
+            async for _ in answer.aiter_raw():
+                break
+            self._note(group, kind, trio.current_time() - at, answer.status_code)
+        await trio.sleep(PAUSE_S)
+
+    def _note(self, group: Group, kind: str, took_s: float, status: int) -> None:
+        group.add(f"{kind}@{self.chooser.sees.value}", took_s * 1000, status)
 
     async def open_pages(self, group: Group) -> None:
+        path = self.chooser.path
         for _ in range(self.rounds):
-            for name, path in LISTS.items():
-                page = await self.ask(group, name, self._filled_in(path))
-                for _ in range(3):
+            for name, of in LISTS.items():
+                page = await self.ask(group, name, path(of))
+                for _ in range(NEXT_PAGES):
                     link = _NEXT_LINK.search(page.text)
                     if page.status_code != 200 or link is None:
                         break
                     page = await self.ask(group, f"{name}_next", link[1].replace("&amp;", "&"))
-            for name, choose in RECORDS.items():
-                await self.ask(group, name, choose(self.fleet, self.chance))
+            for name, of in (*RECORDS.items(), *PAGES.items()):
+                await self.ask(group, name, path(of))
+            for name, of in FILES.items():
+                await self.begin_file(group, name, of)
 
     async def ask_api(self, group: Group) -> None:
         for _ in range(self.rounds):
-            for name, path in LISTS.items():
-                path = API + self._filled_in(path)
+            for name, of in LISTS.items():
+                path = API + self.chooser.path(of)
                 answer = await self.ask(group, name, path)
-                for _ in range(3):
+                for _ in range(NEXT_PAGES):
                     cursor = answer.json().get("next") if answer.status_code == 200 else None
                     if not cursor:
                         break
                     more = f"{path}{'&' if '?' in path else '?'}after={cursor}"
                     answer = await self.ask(group, f"{name}_next", more)
-            for name, choose in RECORDS.items():
-                await self.ask(group, name, API + choose(self.fleet, self.chance))
+            for name, of in RECORDS.items():
+                await self.ask(group, name, API + self.chooser.path(of))
 
     async def type(self, group: Group) -> None:
         for _ in range(self.rounds):
             for name, question in QUESTIONS.items():
-                text, _ = question(self.fleet, self.chance)
+                text, _ = question(self.chooser.fleet, self.chooser.chance)
                 for part in typed(text):
                     await self.ask(group, name, SEARCH + str(httpx.QueryParams(q=part))[2:])
 
@@ -256,30 +231,32 @@ async def measure(filled: Filled, server: Server, args: argparse.Namespace) -> l
     """All groups, one after the other, each by all users at once. Raises BenchFailed, httpx.HTTPError."""
     pages, api, searches = Group("page"), Group("api"), Group("search")
     chances = [random.Random(args.seed * 1000 + n) for n in range(args.users)]
-    async with server.child:
-        limits = httpx.Limits(max_connections=args.users, max_keepalive_connections=args.users)
-        async with (
-            httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as browser,
-            httpx.AsyncClient(
-                base_url=server.url,
-                timeout=30,
-                limits=limits,
-                headers={"Authorization": f"Bearer {server.token}"},
-            ) as program,
-        ):
-            await sign_in(browser)
-            for client, do, group in (
-                (browser, User.open_pages, pages),
-                (program, User.ask_api, api),
-                (browser, User.type, searches),
+    async with server.child, AsyncExitStack() as stack:
+        browsers, programs = {}, {}
+        for sees in Sees:
+            for clients, headers in (
+                (browsers, {}),
+                (programs, {"Authorization": f"Bearer {server.tokens[sees]}"}),
             ):
-                warm = User(client, filled.fleet, random.Random(args.seed), 1)
-                await do(warm, Group("warm-up"))
-                async with trio.open_nursery() as nursery:
-                    for chance in chances:
-                        user = User(client, filled.fleet, chance, args.rounds)
-                        nursery.start_soon(partial(do, user, group))
-                group.show()
+                client = httpx.AsyncClient(base_url=server.url, timeout=30, headers=headers)
+                clients[sees] = await stack.enter_async_context(client)
+            await sign_in(browsers[sees], sees)
+        for clients, do, group in (
+            (browsers, User.open_pages, pages),
+            (programs, User.ask_api, api),
+            (browsers, User.type, searches),
+        ):
+
+            def user(sees: Sees, chance: random.Random, rounds: int, clients: Clients = clients) -> User:
+                return User(clients[sees], Chooser(filled.fleet, sees, args.seed, chance), rounds)
+
+            for sees in Sees:
+                await do(user(sees, random.Random(args.seed), 1), Group("warm-up"))
+            async with trio.open_nursery() as nursery:
+                for n, chance in enumerate(chances):
+                    one = user(list(Sees)[n % len(Sees)], chance, args.rounds)
+                    nursery.start_soon(partial(do, one, group))
+            group.show()
         server.rss_mb = server.most_rss_mb()
     return [pages, api, searches]
 
@@ -292,7 +269,7 @@ def run(args: argparse.Namespace, folder: Path) -> int:
     )
     with place as filled, open_ports() as ports:
         print(figures(rows=filled.rows, fill_s=f"{filled.fill_s:.1f}"), flush=True)
-        server = start(filled, folder, ports.take())
+        server = start(filled, folder, ports.take(), args.seed)
         pages, api, searches = groups = trio.run(measure, filled, server, args)
         import_rows_s = measure_imports(filled.url, args.imported)
     print(
@@ -319,8 +296,8 @@ def main() -> int:
     )
     parser.add_argument("--url", help="a database that bench.crm_fleet filled (default: one is filled here)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="at scale 1 (default: 1000000)")
-    parser.add_argument("--users", type=int, default=4, help="at once (default: 4; 1 to 20)")
-    parser.add_argument("--rounds", type=int, default=10, help="by each user (default: 10; 1 to 1000)")
+    parser.add_argument("--users", type=int, default=3, help="at once (default: 3; 1 to 20)")
+    parser.add_argument("--rounds", type=int, default=3, help="by each user (default: 3; 1 to 1000)")
     parser.add_argument(
         "--imported", type=int, default=50_000, help="accounts (default: 50000; 100 to 2000000)"
     )

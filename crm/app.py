@@ -52,6 +52,11 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _STATUS = {NotFound: 404, Forbidden: 403, Conflict: 409, Invalid: 422}
+_WHY = {
+    404: "Nothing is at this address.",
+    405: "This address is not there for that.",
+    429: "There were too many tries: wait a minute.",
+}
 _TITLES = {404: "There is no such page", 403: "This is not yours to do", 409: "This cannot be done now"}
 
 
@@ -208,7 +213,8 @@ def _part_failed(status: int, request: Request[Any, Any, Any], error: Exception)
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     title = _TITLES.get(error.status_code, "This cannot be done")
-    answer = render(request, "problem.html", status=error.status_code, title=title, why=error.detail)
+    why = _WHY.get(error.status_code, error.detail)
+    answer = render(request, "problem.html", status=error.status_code, title=title, why=why)
     answer.headers.update(headers_of(error))
     return answer
 

@@ -242,8 +242,8 @@ def _lock(connection: sa.Connection) -> None:
 
 
 def runs(store: Store, who: Who, limit: int = 50) -> list[Run]:
-    """Weekly runs, the newest first. Raises Forbidden."""
-    who.need(Right.CODES_VIEW)
+    """Weekly runs, the newest first: they count all companies. Raises Forbidden."""
+    who.need_everywhere(Right.CODES_VIEW)
     made = sa.select(sa.func.count()).where(_CODES.c.run_id == _RUNS.c.id)
     untold = made.where(_CODES.c.billing_due_at.is_not(None))
     waiting = sa.select(sa.func.count()).select_from(_COMPANIES).where(_waits(_RUNS.c)).correlate(_RUNS)

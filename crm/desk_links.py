@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crm.changes import note_change
 from crm.desk_values import check_value
-from crm.resource import Link, Resource, Row, Values
+from crm.resource import Field, Link, Resource, Row, Values
 from crm.who import Invalid, NotFound, Who
 
 
@@ -56,7 +56,7 @@ def put(
             errors[name] = "there is no such field"
             continue
         try:
-            checked[name] = _for_column(known[name].column, check_value(known[name], value))
+            checked[name] = _for_column(known[name].column, _kept(known[name], value))
         except ValueError as error:
             errors[name] = str(error)
     if errors:
@@ -91,6 +91,16 @@ def take(connection: sa.Connection, who: Who, resource: Resource, link: Link, id
     connection.execute(sa.delete(link.table).where(here))
     was = {k: _plain(v) for k, v in before.items()}
     note_change(connection, who, resource.entity, id, f"unlink {link.name}", was, None)
+
+
+def _kept(field: Field, value: Any) -> Any:
+    """What is kept of a value; of none, where there has to be one, the usual. Raises ValueError."""
+    found = check_value(field, value)
+    if found is None and not field.column.nullable:
+        found = field.default
+        if found is None:
+            raise ValueError("this is needed")
+    return found
 
 
 def _here(link: Link, id: int, other_id: int) -> sa.ColumnElement[bool]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from crm import desk_found
 from crm.resource import Field, Find, Kind, Page, Query, Resource, Row
 from crm.who import Invalid
 
@@ -33,20 +35,48 @@ def page(
     limit = max(1, min(query.limit, LIMIT_MAX))
     conditions = [within, *_conditions(resource, query.filters)]
     keys = _keys(resource, query.sort, query.filters)
+    last = _read_cursor(query.after, len(keys)) if query.after else []
+    counted: tuple[int, bool] | None = None
+    by_index = _found_by_index(resource, query.filters)
+    if len(keys) == 1 and by_index:
+        # The order is that of ids: so the first of them are those of this page.
+        first, *others = by_index
+        base = [*conditions, *(resource.id.in_(ids) for ids in others)]
+        find = partial(desk_found.first_ids, connection, resource, base, first, least=limit + 1)
+        some, more = find(after=int(last[0]) if last else 0)
+        if count and last:
+            every, more = find(after=0)
+            counted = len(every), more
+        else:
+            counted = len(some), more
+        conditions.append(resource.id.in_(some[: limit + 1]))
+    else:
+        conditions += [resource.id.in_(ids) for ids in by_index]
     statement = _select(resource, [key for key, _ in keys]).where(*conditions)
     if query.after:
-        statement = statement.where(_behind(keys, _read_cursor(query.after, len(keys))))
+        statement = statement.where(_behind(keys, last))
     statement = statement.order_by(*(key.desc() if down else key.asc() for key, down in keys))
     found = connection.execute(statement.limit(limit + 1)).all()
     rows = tuple(_row(resource, tuple(each)) for each in found[:limit])
     next = _cursor(found[limit - 1][-len(keys) :]) if len(found) > limit else ""
-    total = len(rows)
-    more = False
-    if count and (next or query.after):
-        counted = sa.select(sa.literal(1)).select_from(resource.source).where(*conditions).limit(COUNTED + 1)
-        total = connection.scalar(sa.select(sa.func.count()).select_from(counted.subquery())) or 0
-        more = total > COUNTED
-    return Page(rows, next, min(total, COUNTED), more)
+    if not count or not (next or query.after):
+        return Page(rows, next, min(len(rows), COUNTED), False)
+    total, more = counted or _count(connection, resource, conditions, in_order=len(keys) == 1)
+    return Page(rows, next, min(total, COUNTED), more or total > COUNTED)
+
+
+def _count(
+    connection: sa.Connection, resource: Resource, conditions: list[sa.ColumnElement[bool]], *, in_order: bool
+) -> tuple[int, bool]:
+    """How many rows there are, up to one more than are counted."""
+    some = sa.select(sa.literal(1)).select_from(resource.source).where(*conditions).limit(COUNTED + 1)
+    if in_order:  # so that PostgreSQL goes the way that it goes for the rows themselves
+        some = some.order_by(resource.id)
+    return connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0, False
+
+
+def _found_by_index(resource: Resource, filters: Mapping[str, str]) -> list[sa.Select[Any]]:
+    return [each.ids(filters[each.name]) for each in resource.fields if each.ids and filters.get(each.name)]
 
 
 def row(connection: sa.Connection, resource: Resource, within: sa.ColumnElement[bool], id: int) -> Row | None:
@@ -63,7 +93,11 @@ def pick(
     """Ids and titles of records that `text` finds."""
     text = text.strip()[:100]
     condition: sa.ColumnElement[bool] = sa.true()
-    if text and resource.picked_by is not None:
+    ids = resource.picked_ids(text) if text and resource.picked_ids is not None else None
+    if ids is not None:
+        some, _ = desk_found.first_ids(connection, resource, [within], ids, 0, limit)
+        condition = resource.id.in_(some[:limit])
+    elif text and resource.picked_by is not None:
         condition = resource.picked_by(text)
     elif text:
         condition = _any_case(resource.title, text)
@@ -197,6 +231,9 @@ def _conditions(resource: Resource, filters: Mapping[str, str]) -> list[sa.Colum
 
 
 def _condition(field: Field, bound: str, text: str) -> sa.ColumnElement[bool]:
+    if field.ids is not None:
+        field.ids(text)  # says what is wrong with it; `page` asks for them
+        return sa.true()
     if field.where is not None:
         return field.where(text)
     column = field.column

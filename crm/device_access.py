@@ -130,24 +130,26 @@ def relay_door(connection: sa.Connection, who: Who, channel_id: int) -> RelayDoo
 
 def entrances_near(reach: Reach) -> sa.ColumnElement[bool]:
     """The condition on HouseEntrance that its entrance serves a house within reach."""
-    return HouseEntrance.house_id.in_(sa.select(House.id).where(reach.of_houses()))
+    return HouseEntrance.house_id.in_(sa.select(House.id).where(reach.of_houses()).correlate(None))
 
 
 def relays_near(reach: Reach) -> sa.ColumnElement[bool]:
     """The condition on Relay that one of its channels opens something within reach."""
     if reach.everywhere:
         return sa.true()
-    near = sa.select(HouseEntrance.entrance_id).where(entrances_near(reach))
-    return sa.exists().where(_CHANNELS.c.relay_id == _RELAYS.c.id, _CHANNELS.c.entrance_id.in_(near))
+    near = sa.select(HouseEntrance.entrance_id).where(entrances_near(reach)).correlate(None)
+    mine = sa.exists().where(_CHANNELS.c.relay_id == _RELAYS.c.id, _CHANNELS.c.entrance_id.in_(near))
+    return mine.correlate(_RELAYS)  # not with what a query joins beside
 
 
 def panels_near(reach: Reach) -> sa.ColumnElement[bool]:
     """The condition on Domophone that it serves an entrance of a house within reach."""
     if reach.everywhere:
         return sa.true()
-    near = sa.select(HouseEntrance.entrance_id).where(entrances_near(reach))
+    near = sa.select(HouseEntrance.entrance_id).where(entrances_near(reach)).correlate(None)
     at = table(DomophoneEntrance)
-    return sa.exists().where(at.c.domophone_id == _PANELS.c.id, at.c.entrance_id.in_(near))
+    mine = sa.exists().where(at.c.domophone_id == _PANELS.c.id, at.c.entrance_id.in_(near))
+    return mine.correlate(_PANELS)
 
 
 def check_url(url: str) -> None:
@@ -162,6 +164,12 @@ def check_url(url: str) -> None:
         raise Invalid(
             {"url": "an address is http://host or https://host, with a port or without, and nothing more"}
         )
+
+
+def same_host(before: str, after: str) -> bool:
+    """Whether what is sent to `after` gets to the host of `before`, and not less protected."""
+    was, now = urlsplit(before), urlsplit(after)
+    return was.hostname == now.hostname and (was.scheme, now.scheme) != ("https", "http")
 
 
 def _set(

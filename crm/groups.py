@@ -15,6 +15,7 @@ from attrs import frozen
 
 from crm.changes import note_change
 from crm.company_model import Company
+from crm.key_panels import sync_employees
 from crm.model import City, House, table
 from crm.rights import EVERYWHERE, NOWHERE, Reach, Right, Rights, format_rights, parse_rights
 from crm.staff_model import ApiToken, Employee, EmployeeGroup, GroupCity, GroupCompany, GroupHouse
@@ -163,6 +164,8 @@ def change_group(
             .values(name=name, rights=format_rights(chosen), everywhere=reach.everywhere)
         )
         _write_reach(connection, id, reach)
+        members = sa.select(_MEMBERS.c.employee_id).where(_MEMBERS.c.group_id == id)
+        sync_employees(connection, connection.scalars(members).all(), now)
         if had_one:
             need_administrator(connection)
         after = Group(id, name, chosen, reach, before.members)

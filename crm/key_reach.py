@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.company_model import Company
-from crm.key_model import KeyBinding, KeyScope
+from crm.key_model import Key, KeyBinding, KeyScope
 from crm.model import Domophone, DomophoneEntrance, Entrance, Flat, House, HouseEntrance, table
 from crm.people_model import Resident, ResidentFlat
 from crm.rights import Reach, Right
@@ -62,6 +62,44 @@ def seen_within(
         sa.and_(scope == KeyScope.COMPANY, ref.in_(companies)),
         sa.and_(scope == KeyScope.RESIDENT, ref.in_(residents)),
     )
+
+
+def keys_seen(reach: Reach) -> sa.ColumnElement[bool]:
+    """The condition on Key that it is bound to something within reach, for lists.
+
+    In a city each key is asked for as the list comes to it; of a few houses all keys are gathered first.
+    """
+    if reach.everywhere:
+        return sa.true()
+    if reach.cities:
+        return key_seen(reach)
+    key, ref, scope = _BINDINGS.c.key_id, _BINDINGS.c.ref_id, _BINDINGS.c.scope
+    within = [
+        sa.select(key).select_from(_BINDINGS.join(of, on)).where(scope == each, reach.of_houses())
+        for each, (of, on) in _places(ref).items()
+    ]
+    return Key.id.in_(sa.union(*within))
+
+
+def key_seen(reach: Reach) -> sa.ColumnElement[bool]:
+    """The same where few keys are asked for: each by itself."""
+    if reach.everywhere:
+        return sa.true()
+    ref, scope = _BINDINGS.c.ref_id, _BINDINGS.c.scope
+    # The offset keeps PostgreSQL from reading all flats of a city into a table of its own before the first key.
+    ways = [
+        sa.and_(
+            scope == each,
+            sa.select(sa.literal(1))
+            .select_from(of)
+            .where(on, reach.of_houses())
+            .offset(0)
+            .correlate(_BINDINGS)
+            .exists(),
+        )
+        for each, (of, on) in _places(ref).items()
+    ]
+    return sa.exists().where(_BINDINGS.c.key_id == Key.id, sa.or_(*ways)).correlate(table(Key))
 
 
 def panels_within(reach: Reach) -> sa.ColumnElement[bool]:
@@ -116,6 +154,20 @@ def titles(connection: sa.Connection, bindings: Iterable[Binding]) -> dict[Bindi
         for ref_id, title in connection.execute(query):
             found[Binding(scope, ref_id)] = title
     return found
+
+
+def _places(ref: Any) -> dict[KeyScope, tuple[sa.FromClause, sa.ColumnElement[bool]]]:
+    """By what a key is bound to: its houses, as what to join, and on what."""
+    house, flat, lives = table(House), table(Flat), table(ResidentFlat)
+    flats = flat.join(house, house.c.id == flat.c.house_id)
+    doors = table(HouseEntrance).join(house, house.c.id == HouseEntrance.house_id)
+    return {
+        KeyScope.HOUSE: (house, house.c.id == ref),
+        KeyScope.COMPANY: (house, house.c.company_id == ref),
+        KeyScope.ENTRANCE: (doors, HouseEntrance.entrance_id == ref),
+        KeyScope.FLAT: (flats, flat.c.id == ref),
+        KeyScope.RESIDENT: (flats.join(lives, lives.c.flat_id == flat.c.id), lives.c.resident_id == ref),
+    }
 
 
 def _has_houses_beyond(connection: sa.Connection, reach: Reach, company_id: int) -> bool:

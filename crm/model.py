@@ -21,7 +21,7 @@ from crm.quality import CallType, CampaignState, Only, TaskState
 from crm.records import LegEnd, Outcome
 from crm.sos import Why
 
-SCHEMA = "0007"  # the newest revision under migrations/versions
+SCHEMA = "0008"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):
@@ -199,6 +199,7 @@ class FlatBlock(Base):
     set it: "hand", or "billing"."""
 
     __tablename__ = "flat_blocks"
+    __table_args__ = (sa.Index(None, "from", "id"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     flat_id: Mapped[int] = to("flats.id", index=True)
     kind: Mapped[str] = mapped_column(sa.String(20))

@@ -52,7 +52,8 @@ class Field:
     `shown` is the SQL text of what a reference refers to. `optional`: it may be None, or "" for a text. `once`: set when
     the record is made, and never changed. `written` False: it is read only. `clean` makes what was entered canonical,
     or raises ValueError with what is expected. `orders` is what a list sorts by, where that is not the column;
-    `where` makes the condition of a filter of what was typed, where the column is not simply compared.
+    `where` makes the condition of a filter of what was typed, where the column is not simply compared; `ids` the
+    statement of the ids that an index finds, where those may be many, of which few are within somebody's reach.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Field:
     sortable: bool = False
     find: Find = Find.NOT
     where: Callable[[str], sa.ColumnElement[bool]] | None = None
+    ids: Callable[[str], sa.Select[Any]] | None = None
     orders: Any = None
     default: Any = None
     low: float | None = None
@@ -138,6 +140,7 @@ class Resource:
     picked_by: Callable[[str], sa.ColumnElement[bool]] | None = (
         None  # finds records by what is typed into a field
     )
+    picked_ids: Callable[[str], sa.Select[Any] | None] | None = None  # the same, as Field.ids
 
     @property
     def id(self) -> Any:

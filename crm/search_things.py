@@ -10,7 +10,8 @@ from crm.call_model import Call
 from crm.device_model import Relay, RelayChannel
 from crm.key_formats import TAIL as KEY_TAIL
 from crm.key_formats import reverse, ways
-from crm.key_model import Key, KeyBinding, KeyScope
+from crm.key_model import Key
+from crm.key_reach import key_seen
 from crm.model import (
     Account,
     AccountFlat,
@@ -22,7 +23,7 @@ from crm.model import (
     HouseEntrance,
     table,
 )
-from crm.people_model import Resident, ResidentFlat
+from crm.people_model import Resident
 from crm.rights import Reach
 from crm.search_hits import Found, Hit, Sure
 from crm.search_index import Indexed
@@ -141,8 +142,7 @@ def find_relays(connection: sa.Connection, reach: Reach, text: str, limit: int) 
 
 def find_keys(connection: sa.Connection, reach: Reach, text: str, limit: int) -> list[Hit]:
     """Keys by their UID in any way of writing, by the last bytes that a reader tells, or by how it begins."""
-    within = sa.true() if reach.everywhere else _key_within(reach)
-    columns = sa.select(Key.id, Key.uid, Key.note, Key.lost_at).where(within)
+    columns = sa.select(Key.id, Key.uid, Key.note, Key.lost_at).where(key_seen(reach))
     meant = ways(text)
     hits = []
     if uids := {reading.uid for reading in meant}:
@@ -163,31 +163,6 @@ def find_keys(connection: sa.Connection, reach: Reach, text: str, limit: int) ->
 
 def _key_hit(row: sa.Row[int, str, str, float | None], sure: Sure) -> Hit:
     return Hit(Found.KEY, row.id, row.uid, row.note, ("key", row.id), sure)
-
-
-def _key_within(reach: Reach) -> sa.ColumnElement[bool]:
-    """That a key is bound to something within the reach."""
-    ref = KeyBinding.ref_id
-    flats = sa.join(table(Flat), table(House))
-    doors = sa.join(table(HouseEntrance), table(House))
-    homes = sa.join(table(ResidentFlat), flats, ResidentFlat.flat_id == Flat.id)
-    places = {
-        KeyScope.COMPANY: sa.exists().where(House.company_id == ref, reach.of_houses()),
-        KeyScope.HOUSE: sa.exists().where(House.id == ref, reach.of_houses()),
-        KeyScope.ENTRANCE: sa.exists()
-        .select_from(doors)
-        .where(HouseEntrance.entrance_id == ref, reach.of_houses()),
-        KeyScope.FLAT: sa.exists().select_from(flats).where(Flat.id == ref, reach.of_houses()),
-        KeyScope.RESIDENT: sa.exists()
-        .select_from(homes)
-        .where(ResidentFlat.resident_id == ref, reach.of_houses()),
-    }
-    ways = [sa.and_(KeyBinding.scope == scope, _by_binding(condition)) for scope, condition in places.items()]
-    return sa.exists().where(KeyBinding.key_id == Key.id, sa.or_(*ways)).correlate(table(Key))
-
-
-def _by_binding(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return condition.correlate(table(KeyBinding)) if isinstance(condition, sa.Exists) else condition
 
 
 def find_calls(connection: sa.Connection, reach: Reach, text: str, limit: int) -> list[Hit]:

@@ -1,13 +1,13 @@
 """Employees: who they are, what they may do, and how they are made, changed and sent away.
 
 Only who has STAFF_EDIT everywhere changes others, and nobody who has more than he (crm.groups says why). A new password
-by staff, and deactivating, end all sessions at once. Passwords are hashed before a transaction begins, as that takes
-long. Employees are never deleted: the history names them.
+by staff, and deactivating, end all sessions at once; what an employee's keys open follows his groups, and that he is
+active. Passwords are hashed before a transaction begins, as that takes long. Employees are never deleted: the history
+names them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +17,7 @@ from attrs import frozen
 from crm import groups as all_groups
 from crm import idempotency, sessions
 from crm.changes import SECRET, note_change
+from crm.key_panels import sync_employees
 from crm.lockout import SignInOutcome, account_locked_until, login_of, note_outcome
 from crm.model import table
 from crm.passwords import Passwords
@@ -24,14 +25,12 @@ from crm.rights import Right
 from crm.sessions import Origin, end_sessions
 from crm.staff_model import Employee as EmployeeRow
 from crm.staff_model import EmployeeGroup, SignIn
+from crm.staff_rules import LANGUAGES, trimmed, wrong_with
 from crm.store import Store
 from crm.who import COMMAND_LINE, Conflict, Invalid, NotFound, Who
 
 _EMPLOYEES, _MEMBERS, _SIGN_INS = table(EmployeeRow), table(EmployeeGroup), table(SignIn)
 _SHOWN = ("id", "login", "name", "language", "active", "totp_on", "created_at", "password_at")
-LANGUAGES = ("ru", "en")
-LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}")
-NAME_LENGTH = 100
 KEEP_SIGN_INS_DAYS = 365
 
 
@@ -161,7 +160,7 @@ def change_employee(
     """Raises Forbidden, NotFound, Invalid, Conflict (login taken; or no administrator would be left)."""
     who.need_everywhere(Right.STAFF_EDIT)
     login = login_of(login)
-    if errors := _wrong_with(login, name, language):
+    if errors := wrong_with(login, name, language):
         raise Invalid(errors)
     with store.transaction() as connection:
         before = _begin(connection, who, id)
@@ -170,10 +169,11 @@ def change_employee(
         after = sorted(set(groups))
         if tuple(after) != before.groups:
             _put_into(connection, who, id, after)
+            sync_employees(connection, [id], now)
         connection.execute(
             sa.update(_EMPLOYEES)
             .where(_EMPLOYEES.c.id == id)
-            .values(login=login, name=_trimmed(name), language=language)
+            .values(login=login, name=trimmed(name), language=language)
         )
         if had_one:
             all_groups.need_administrator(connection)
@@ -202,6 +202,7 @@ def set_active(store: Store, who: Who, id: int, active: bool, now: float) -> Non
         before = _begin(connection, who, id)
         had_one = all_groups.has_administrator(connection)
         connection.execute(sa.update(_EMPLOYEES).where(_EMPLOYEES.c.id == id).values(active=active))
+        sync_employees(connection, [id], now)
         if not active:
             end_sessions(connection, id)
             if had_one:
@@ -279,7 +280,7 @@ def _read(connection: sa.Connection, id: int) -> Employee:
 
 def _new_hash(passwords: Passwords, login: str, name: str, language: str, password: str) -> str:
     """Of a new employee's password. All that is wrong is said at once."""
-    errors = _wrong_with(login_of(login), name, language)
+    errors = wrong_with(login_of(login), name, language)
     try:
         passwords.check_new(password, login_of(login))
     except Invalid as error:
@@ -302,7 +303,7 @@ def _add(
     all_groups.keep_staff_alone(connection)
     login = login_of(login)
     _need_free(connection, login, 0)
-    row = {"login": login, "name": _trimmed(name), "language": language, "created_at": now}
+    row = {"login": login, "name": trimmed(name), "language": language, "created_at": now}
     inserted = (
         sa.insert(_EMPLOYEES).values(**row, password_hash=hash, password_at=now).returning(_EMPLOYEES.c.id)
     )
@@ -325,25 +326,10 @@ def _put_into(connection: sa.Connection, who: Who, id: int, groups: Iterable[int
         connection.execute(sa.insert(_MEMBERS), [{"employee_id": id, "group_id": group} for group in chosen])
 
 
-def _wrong_with(login: str, name: str, language: str) -> dict[str, str]:
-    errors: dict[str, str] = {}
-    if not LOGIN.fullmatch(login):
-        errors["login"] = "2 to 64 Latin letters, digits and . _ @ + - are expected, a letter or digit first"
-    if not 1 <= len(_trimmed(name)) <= NAME_LENGTH or not _trimmed(name).isprintable():
-        errors["name"] = f"a name of 1 to {NAME_LENGTH} characters is needed"
-    if language not in LANGUAGES:
-        errors["language"] = f"one of {', '.join(LANGUAGES)} is expected"
-    return errors
-
-
 def _need_free(connection: sa.Connection, login: str, id: int) -> None:
     taken = sa.select(_EMPLOYEES.c.id).where(_EMPLOYEES.c.login == login, _EMPLOYEES.c.id != id)
     if connection.execute(taken).first():
         raise Conflict(f"there is an employee {login} already: take another login")
-
-
-def _trimmed(name: str) -> str:
-    return " ".join(name.split())
 
 
 def _noted(employee: Employee) -> dict[str, object]:

@@ -350,6 +350,8 @@ def test_a_number_is_accepted_just_when_it_is_in_range(
     right = right and rule.low <= value <= rule.high
     if name.startswith("reconnect"):
         right = right and (value <= 10 if name == "reconnect_min_s" else value >= 0.2)
+    if section == "billing" and name.startswith("retry"):
+        right = right and (value <= 3600 if name == "retry_s" else value >= 30)
     if name in ("hold_s", "keep_s"):
         right = right and (value <= 10_800 if name == "hold_s" else value >= 1800)
     path = tmp_path_factory.getbasetemp() / "numbers.toml"

@@ -14,7 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from crm.api import records
 from crm.api.document import NoRouter, as_json, as_yaml
-from crm.api.guard import TokenGuard, takes_type
+from crm.api.guard import TokenGuard, takes
 from crm.api.problems import HANDLERS, part_failed
 from crm.api.sections import REQUESTS
 from crm.sections import all_resources
@@ -56,6 +56,6 @@ def router(failures: Mapping[type[Exception], int]) -> Router:
             ).middleware,
             DefineMiddleware(TokenGuard, exclude=[rf"^{PATH}/openapi"]),
         ],
-        guards=[takes_type],
+        guards=[takes],
         exception_handlers={**HANDLERS, **{k: partial(part_failed, v) for k, v in failures.items()}},
     )

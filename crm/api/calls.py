@@ -124,9 +124,13 @@ def list_calls(
     address: Annotated[
         str | None, QueryParameter(max_length=255, description="words of the address: Ленина 5, 42")
     ] = None,
-    house_id: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
+    house_id: Annotated[
+        int | None, QueryParameter(ge=1, le=2**31 - 1, description="calls to its flats")
+    ] = None,
     flat: Annotated[str | None, QueryParameter(max_length=20, description="the flat's number")] = None,
-    flat_id: Annotated[int | None, QueryParameter(ge=1, le=2**31 - 1)] = None,
+    flat_id: Annotated[
+        int | None, QueryParameter(ge=1, le=2**31 - 1, description="the flat that was called")
+    ] = None,
     panel: Annotated[str | None, QueryParameter(max_length=64, description="its SIP user or MAC")] = None,
     account: Annotated[
         str | None, QueryParameter(max_length=64, description="an account that was rung")

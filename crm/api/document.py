@@ -1,7 +1,7 @@
 """The API's description as OpenAPI 3.1, completed: what Litestar reads off the handlers, and what it leaves out.
 
-Left out are that bodies take no unknown fields, the header Idempotency-Key, errors that any body can have, and examples
-of bodies and answers: these are put together from the examples of the fields.
+Left out are what msgspec refuses beyond the types (unknown fields, the bounds of a list's items), the header
+Idempotency-Key, errors that any body can have, and examples of bodies and answers, made from those of the fields.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Router, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.enums import OpenAPIMediaType
 from litestar.openapi.plugins import YamlRenderPlugin
+from litestar.routes import HTTPRoute
 from litestar.serialization import get_serializer
 from litestar.types import ControllerRouterHandler
+from litestar.typing import FieldDefinition
 
-from crm.api.problems import MEDIA_TYPE, TITLES
+from crm.api.problems import MEDIA_TYPE, TITLES, Problem
 
 Json = dict[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -31,6 +33,7 @@ KEY = {
     "example": "5f0c6f1e-4d5e-4a52-9d0e-0f2b1c7a9e11",
 }
 _OF_BODIES = {413: "the body is too large", 415: "the body is of another type"}
+_OF_KEYS = {"409": "a request with this key is in progress", "422": "the key cannot be taken"}
 _DEEPEST = 8
 _made: dict[int, Json] = {}
 
@@ -57,12 +60,36 @@ def described(app: Litestar) -> Json:
     found = _made.get(id(app.openapi_schema))
     if found is None:
         given = app.openapi_schema.to_schema()
-        found = complete(
-            msgspec.to_builtins(given, enc_hook=get_serializer(app.type_encoders), str_keys=True)
-        )
+        plain: Json = msgspec.to_builtins(given, enc_hook=get_serializer(app.type_encoders), str_keys=True)
+        plain["components"]["schemas"] |= _schemas(app)
+        found = complete(plain)
         _made.clear()
         _made[id(app.openapi_schema)] = found
     return found
+
+
+def _schemas(app: Litestar) -> Json:
+    """What bodies and answers are, by msgspec's own word: it is what reads and refuses them."""
+    found: list[Any] = [Problem]
+    for route in app.routes:
+        for handler, _ in route.route_handler_map.values() if isinstance(route, HTTPRoute) else ():
+            if handler.resolve_include_in_schema():
+                found += [*_type(handler.parsed_data_field), *_type(handler.parsed_return_field)]
+    _, schemas = msgspec.json.schema_components(found, ref_template="#/components/schemas/{name}")
+    return schemas
+
+
+def _type(of: FieldDefinition | None) -> list[Any]:
+    """The type that a handler takes or gives, unless it is a file."""
+    if of is not None and of.is_subclass_of(Response):
+        of = next(iter(of.inner_types), None)
+    if of is None:
+        return []
+    try:
+        msgspec.json.schema_components([of.annotation])
+    except TypeError:
+        return []
+    return [of.annotation]
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -78,7 +105,6 @@ def complete(document: Json) -> Json:
     schemas = document["components"]["schemas"]
     for _, method, operation in operations(document):
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            _close(content["schema"], schemas, set())
             content.setdefault("example", example_of(content["schema"], schemas, asked=True))
         if "requestBody" in operation:
             problem = operation["responses"]["400"]["content"]
@@ -86,6 +112,9 @@ def complete(document: Json) -> Json:
                 operation["responses"][str(code)] = {"description": why, "content": {**problem}}
         if method == "post" and makes_once(operation):
             operation.setdefault("parameters", []).append(KEY)
+            for status, why in _OF_KEYS.items():
+                content = operation["responses"]["400"]["content"]
+                operation["responses"].setdefault(status, {"description": why, "content": {**content}})
         for code, answer in operation["responses"].items():
             for media, content in answer.get("content", {}).items():
                 if media == MEDIA_TYPE:
@@ -148,21 +177,6 @@ def says_something(schema: Json, schemas: Json) -> bool:
     """Whether somebody has thought of an example of it."""
     ways = (*schema.get("oneOf", ()), *schema.get("anyOf", ()))
     return "examples" in schema or "example" in schema or any(says_something(each, schemas) for each in ways)
-
-
-def _close(schema: Json, schemas: Json, seen: set[str]) -> None:
-    """What a body is made of takes no unknown fields."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        if name not in seen:
-            seen.add(name)
-            _close(schemas[name], schemas, seen)
-        return
-    if "properties" in schema:
-        schema["additionalProperties"] = False
-    parts = (*schema.get("properties", {}).values(), *schema.get("oneOf", ()), *schema.get("anyOf", ()))
-    for each in (*parts, *([schema["items"]] if "items" in schema else ())):
-        _close(each, schemas, seen)
 
 
 def _problem(code: str, answer: Json) -> Json:

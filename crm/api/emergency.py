@@ -14,6 +14,7 @@ from crm import sos_desk, sos_numbers
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
+from crm.api.records import PATH_ID
 from crm.site import Site, part, site_of
 from crm.sos import Lease
 from crm.sos_desk import LeaseFilter
@@ -27,7 +28,7 @@ SipUser = Annotated[str, Meta(description="the panel's SIP user", examples=["500
 Address = Annotated[
     str, Meta(description='"" where it is not known', examples=["Челябинск, ул. Ленина 5, п. 2"])
 ]
-Moment = Annotated[float | None, QueryParameter(description="UTC seconds", ge=0, le=1e11)]
+Moment = Annotated[float | None, QueryParameter(description="UTC seconds", ge=1, le=1e11)]
 
 
 class SosLeaseOut(Struct):
@@ -108,7 +109,7 @@ class SosOverdue(Struct):
     last_result: Annotated[str, Meta(examples=["answered in 2.1 s"])]
 
 
-class SosTestAsked(Struct):
+class SosTestAsked(Struct, forbid_unknown_fields=True):
     """Which panel is to be tested."""
 
     panel: Annotated[
@@ -123,7 +124,7 @@ class SosTestMade(Struct):
     panel: SipUser
 
 
-class SosNumbersAsked(Struct):
+class SosNumbersAsked(Struct, forbid_unknown_fields=True):
     """Numbers to put into a city's pool; `fias` "": the default dispatch's."""
 
     fias: Annotated[str, Meta(examples=["a376e68d-724a-4472-be7c-891bdb09ae32"], max_length=36)]
@@ -132,7 +133,7 @@ class SosNumbersAsked(Struct):
     ]
 
 
-class SosNumbersGone(Struct):
+class SosNumbersGone(Struct, forbid_unknown_fields=True):
     """Numbers to take out of their pools, all or none."""
 
     numbers: Annotated[
@@ -277,6 +278,20 @@ def ask_test(request: Asked, data: JSONBody[SosTestAsked]) -> Response[SosTestMa
 
 
 @post(
+    "/sos/tests/{id:int}/take-back",
+    sync_to_thread=True,
+    status_code=204,
+    operation_id="take_sos_test_back",
+    summary="Take a test back that no node has begun",
+    tags=TAGS,
+    responses=problems(404, 409),
+)
+def take_test_back(request: Asked, id: PATH_ID) -> None:
+    site = site_of(request)
+    sos_desk.take_back(site.store, request.user, id, site.now())
+
+
+@post(
     "/sos/numbers",
     sync_to_thread=True,
     operation_id="put_sos_numbers",
@@ -320,4 +335,4 @@ def _lease(lease: Lease, address: str) -> SosLeaseOut:
     return SosLeaseOut(**attrs.asdict(lease) | {"why": lease.why.value, "address": address})
 
 
-REQUESTS: list[Any] = [pools, leases, who, overdue, ask_test, put_numbers, take_numbers]
+REQUESTS: list[Any] = [pools, leases, who, overdue, ask_test, take_test_back, put_numbers, take_numbers]

@@ -55,7 +55,7 @@ TAG = "Keys"
 def find(
     request: Asked,
     key: Annotated[str, QueryParameter(min_length=1, max_length=64, description="in any way of writing")],
-    limit: Annotated[int, QueryParameter(ge=1, le=50)] = 20,
+    limit: Annotated[int, QueryParameter(ge=1, le=50, description="keys at most")] = 20,
 ) -> list[KeyRecord]:
     return [_record(each) for each in find_keys(site_of(request).store, request.user, key, limit)]
 
@@ -154,7 +154,9 @@ def found_again(request: Asked, id: PATH_ID) -> KeyRecord:
     responses=problems(404),
 )
 def panels(
-    request: Asked, id: PATH_ID, limit: Annotated[int, QueryParameter(ge=1, le=500)] = 200
+    request: Asked,
+    id: PATH_ID,
+    limit: Annotated[int, QueryParameter(ge=1, le=500, description="panels at most")] = 200,
 ) -> list[PanelOfKey]:
     return [
         PanelOfKey(

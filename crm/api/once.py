@@ -17,9 +17,9 @@ HEADER = "idempotency-key"
 
 def once(request: Asked, data: Any, make: Callable[[], Any], *, status: int = 201) -> Response[Any]:
     """Answer with what `make` makes; with a key, what it made the first time. Raises Conflict, Invalid."""
-    key = request.headers.get(HEADER, "")
+    key = request.headers.get(HEADER)
     token = request.user.by.removeprefix("token:")
-    if not key or not token.isdigit():
+    if key is None or not token.isdigit():
         return Response(make(), status_code=status)
     site = site_of(request)
     hash = request_hash(request.method, str(request.url.path), msgspec.json.encode(data))

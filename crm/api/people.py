@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from litestar import Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import Meta, Struct, structs
 
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
+from crm.api.records import PATH_ID
 from crm.api.shapes import ID
 from crm.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
 from crm.rights import Right
@@ -93,7 +94,7 @@ def post_move_in(request: Asked, data: JSONBody[MoveIn]) -> Response[MovedIn]:
     tags=["Residents"],
     responses=problems(404),
 )
-def get_resident_rings(request: Asked, id: FromPath[ID]) -> list[PhoneRings]:
+def get_resident_rings(request: Asked, id: PATH_ID) -> list[PhoneRings]:
     site = site_of(request)
     site.desk.get(request.user, site.desk.resource("residents"), id)
     with site.store.reading() as connection:
@@ -109,7 +110,7 @@ def get_resident_rings(request: Asked, id: FromPath[ID]) -> list[PhoneRings]:
     tags=["Accounts"],
     responses=problems(404),
 )
-def get_account_rings(request: Asked, id: FromPath[ID]) -> list[PhoneRings]:
+def get_account_rings(request: Asked, id: PATH_ID) -> list[PhoneRings]:
     site = site_of(request)
     site.desk.get(request.user, site.desk.resource("accounts"), id)
     return _rings(request, [id])

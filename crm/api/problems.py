@@ -84,10 +84,6 @@ def _malformed(detail: str, errors: dict[str, str] | None = None) -> Response[Pr
     return problem(400, "malformed", "What was sent cannot be understood", detail, errors)
 
 
-def _not_utf8(_: Request[Any, Any, Any], error: UnicodeDecodeError) -> Response[Problem]:
-    return _malformed(f"the body is no UTF-8: {error.reason} at byte {error.start}")
-
-
 def of_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """What HTTP itself has against a request."""
     status = error.status_code
@@ -128,7 +124,6 @@ HANDLERS: dict[Any, Any] = {
     Refused: _refused,
     ValidationException: _validation,
     HTTPException: of_http,
-    UnicodeDecodeError: _not_utf8,
     StoreError: _away,
     SealError: _sealed,
     Exception: _failed,

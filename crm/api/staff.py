@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, delete, get, patch, post, put
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import UNSET
 
 from crm import groups, staff
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
-from crm.api.shapes import ID
+from crm.api.records import PATH_ID
 from crm.api.staff_shapes import (
     EmployeeChange,
     EmployeeShape,
@@ -76,14 +76,14 @@ def create_employee(request: Asked, data: JSONBody[NewEmployee]) -> Response[Emp
     "/employees/{id:int}/access",
     **_about("read_access_of_employee", "groups, lock, second factor", "Employees"),
 )
-def read_access(request: Asked, id: FromPath[ID]) -> EmployeeShape:
+def read_access(request: Asked, id: PATH_ID) -> EmployeeShape:
     site, who = site_of(request), request.user
     found = staff.get_employee(site.store, who, id)
     return employee_shape(found, staff.employee_locked_until(site.store, who, id, site.now()))
 
 
 @patch("/employees/{id:int}", **_about("change_employees", "change one", "Employees"))
-def change_employee(request: Asked, id: FromPath[ID], data: JSONBody[EmployeeChange]) -> EmployeeShape:
+def change_employee(request: Asked, id: PATH_ID, data: JSONBody[EmployeeChange]) -> EmployeeShape:
     site, who = site_of(request), request.user
     before = staff.get_employee(site.store, who, id)
     if any(each is not UNSET for each in (data.login, data.name, data.groups, data.language)):
@@ -109,7 +109,7 @@ def change_employee(request: Asked, id: FromPath[ID], data: JSONBody[EmployeeCha
     status_code=204,
     **_about("put_password_of_employee", "a new password; all sessions end", "Employees"),
 )
-def put_password(request: Asked, id: FromPath[ID], data: JSONBody[NewPassword]) -> None:
+def put_password(request: Asked, id: PATH_ID, data: JSONBody[NewPassword]) -> None:
     site = site_of(request)
     staff.set_password(site.store, request.user, _passwords(request), id, data.password, site.now())
 
@@ -119,7 +119,7 @@ def put_password(request: Asked, id: FromPath[ID], data: JSONBody[NewPassword]) 
     status_code=204,
     **_about("unlock_employee", "let one try again to sign in", "Employees"),
 )
-def unlock(request: Asked, id: FromPath[ID]) -> None:
+def unlock(request: Asked, id: PATH_ID) -> None:
     site = site_of(request)
     staff.unlock(site.store, request.user, id, site.now())
 
@@ -128,13 +128,13 @@ def unlock(request: Asked, id: FromPath[ID]) -> None:
     "/employees/{id:int}/second-factor",
     **_about("reset_second_factor_of_employee", "reset the second factor", "Employees"),
 )
-def reset_second_factor(request: Asked, id: FromPath[ID]) -> None:
+def reset_second_factor(request: Asked, id: PATH_ID) -> None:
     site = site_of(request)
     staff.reset_second_factor(site.store, request.user, id, site.now())
 
 
 @delete("/employees/{id:int}/sessions", **_about("end_sessions_of_employee", "end all sessions", "Employees"))
-def end_sessions(request: Asked, id: FromPath[ID]) -> None:
+def end_sessions(request: Asked, id: PATH_ID) -> None:
     site = site_of(request)
     staff.get_employee(site.store, request.user, id)
     revoke_sessions(site.store, request.user, id, site.now())
@@ -157,19 +157,19 @@ def make_group(request: Asked, data: JSONBody[NewGroup]) -> Response[GroupShape]
 
 
 @get("/groups/{id:int}/access", **_about("read_access_of_group", "its rights, and where they hold", "Groups"))
-def read_group(request: Asked, id: FromPath[ID]) -> GroupShape:
+def read_group(request: Asked, id: PATH_ID) -> GroupShape:
     return group_shape(get_group(site_of(request).store, request.user, id))
 
 
 @put("/groups/{id:int}", **_about("put_groups", "put another in its place", "Groups"))
-def put_group(request: Asked, id: FromPath[ID], data: JSONBody[NewGroup]) -> GroupShape:
+def put_group(request: Asked, id: PATH_ID, data: JSONBody[NewGroup]) -> GroupShape:
     site, who = site_of(request), request.user
     change_group(site.store, who, id, data.name, frozenset(data.rights), reach_of(data.reach), site.now())
     return group_shape(get_group(site.store, who, id))
 
 
 @delete("/groups/{id:int}", **_about("delete_groups", "delete one", "Groups"))
-def remove_group(request: Asked, id: FromPath[ID]) -> None:
+def remove_group(request: Asked, id: PATH_ID) -> None:
     site = site_of(request)
     delete_group(site.store, request.user, id, site.now())
 
@@ -194,7 +194,7 @@ def make_token(request: Asked, data: JSONBody[NewToken]) -> MadeToken:
 
 
 @post("/tokens/{id:int}/revoke", status_code=204, **_about("revoke_token", "revoke one for good", "Tokens"))
-def end_token(request: Asked, id: FromPath[ID]) -> None:
+def end_token(request: Asked, id: PATH_ID) -> None:
     site = site_of(request)
     revoke_token(site.store, request.user, id, site.now())
 

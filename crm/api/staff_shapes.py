@@ -14,7 +14,10 @@ from crm.staff import Employee
 
 Login = Annotated[str, Meta(min_length=2, max_length=64, examples=["petrov"])]
 Name = Annotated[str, Meta(min_length=1, max_length=100, examples=["Пётр Петров"])]
-Secret = Annotated[str, Meta(min_length=1, max_length=200, description="never given again")]
+Secret = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, description="never given again", examples=["копейка рубль бережёт"]),
+]
 Groups = Annotated[list[ID], Meta(max_length=100, description="ids of groups")]
 Language = Literal["ru", "en"]
 Ids = Annotated[list[ID], Meta(max_length=10_000)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from config import SECRET_KEY
+from crm.device_access import same_host
 from crm.import_book import HOUSE_COLUMNS, Cells
 from crm.import_columns import Column, entrance_names, ha1, http_url, mac, matching, one_of, text
 from crm.import_job import (
@@ -162,6 +163,7 @@ class Panels(Importer):
             " ((s.sip_user IS NOT NULL AND s.sip_user <> t.sip_user)"
             " OR (s.domain IS NOT NULL AND s.domain <> t.domain)) ORDER BY s.row",
         )
+        self._check_passwords()
         if job.reach.everywhere:
             return
         job.find_faults(
@@ -177,6 +179,17 @@ class Panels(Importer):
             " domophone_entrances d JOIN house_entrances h ON h.entrance_id = d.entrance_id"
             " JOIN import_reach w ON w.house_id = h.house_id WHERE d.domophone_id = s.id) ORDER BY row",
         )
+
+    def _check_passwords(self) -> None:
+        """A password that was given for an address stays with its host, as in crm.sections.reached."""
+        found = self.job.staging.run(
+            f"SELECT s.row, s.url, t.url FROM {ROWS} s JOIN domophones t ON t.id = s.id WHERE s.url <> t.url"
+            " AND s.http_password IS NULL AND t.http_password <> '' ORDER BY s.row"
+        ).all()
+        for row, now, before in map(tuple, found):
+            if row not in self.job.wrong and not same_host(before, now):
+                text = "the password is expected again, as the one that is kept was given for another address"
+                self.job.fault(row, "http_password", text)
 
     def write(self) -> Counts:
         job, run = self.job, self.job.staging.run
@@ -198,6 +211,10 @@ class Panels(Importer):
             Target("door_dtmf", "'5'"),
         ]
         extra = {"active": "TRUE", "place": "''", "note": "''"}
+        run(  # the certificate was that of another address
+            f"UPDATE domophones SET tls_pin = NULL WHERE id IN (SELECT s.id FROM {ROWS} s JOIN domophones t"
+            " ON t.id = s.id WHERE s.url IS NOT NULL AND s.url <> t.url)"
+        )
         write_rows(job, "domophones", "domophone", targets, extra=extra)
         job.on_step(1, 2)
         mark_changed(

@@ -39,6 +39,18 @@ _STATE = sa.case(
 )
 
 
+def _in_state(text: str) -> sa.ColumnElement[bool]:
+    """Blocks in this state, by the columns themselves: an index has when they begin. Raises ValueError."""
+    if text not in dict(STATES):
+        raise ValueError("one of these is expected: " + ", ".join(dict(STATES)))
+    if text == "to_come":
+        return BLOCKS.c["from"] > _now()
+    begun = BLOCKS.c["from"] <= _now()
+    if text == "past":
+        return sa.and_(begun, BLOCKS.c.until <= _now())
+    return sa.and_(begun, sa.or_(BLOCKS.c.until.is_(None), BLOCKS.c.until > _now()))
+
+
 def _kind_written(
     connection: sa.Connection, who: Who, id: int, before: Row | None, after: Row | None
 ) -> None:
@@ -202,6 +214,7 @@ BLOCKS_RESOURCE = Resource(
             choices=STATES,
             written=False,
             find=Find.SAME,
+            where=_in_state,
         ),
         Field(
             name="since",
@@ -217,7 +230,6 @@ BLOCKS_RESOURCE = Resource(
             kind=Kind.TIME,
             column=BLOCKS.c.until,
             written=False,
-            sortable=True,
         ),
         Field(name="reason", label="Reason", column=BLOCKS.c.reason, written=False),
         Field(

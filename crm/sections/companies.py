@@ -192,6 +192,7 @@ RUNS_RESOURCE = Resource(
     source=RUNS,
     title=RUNS.c.week,
     view=Right.CODES_VIEW,
+    reach=lambda reach: sa.true() if reach.everywhere else sa.false(),  # they count all companies
     order=("-week",),
     fields=(
         Field(name="week", label="Week", column=RUNS.c.week, find=Find.SAME, example="2026-11-23"),

@@ -77,6 +77,7 @@ ENTRANCES_RESOURCE = Resource(
             other="house_id",
             to="houses",
             fields=(PREFIX,),
+            other_right=Right.HOUSING_EDIT,
             changed=ties.entrance_to_house,
         ),
         Link(
@@ -86,6 +87,7 @@ ENTRANCES_RESOURCE = Resource(
             mine="entrance_id",
             other="domophone_id",
             to="domophones",
+            other_right=Right.DEVICES_EDIT,
             changed=ties.entrance_to_panel,
         ),
         Link(
@@ -95,6 +97,7 @@ ENTRANCES_RESOURCE = Resource(
             mine="entrance_id",
             other="flat_id",
             to="flats",
+            other_right=Right.HOUSING_EDIT,
             changed=ties.entrance_to_flat,
             fields=(
                 Field(
@@ -232,6 +235,7 @@ FLATS_RESOURCE = Resource(
             other="entrance_id",
             to="entrances",
             fields=ENTRANCES_RESOURCE.link("flats").fields,
+            other_right=Right.HOUSING_EDIT,
             changed=ties.flat_to_entrance,
         ),
     ),

@@ -340,6 +340,7 @@ HOUSES_RESOURCE = Resource(
             other="entrance_id",
             to="entrances",
             fields=(PREFIX,),
+            other_right=Right.HOUSING_EDIT,
             changed=ties.house_to_entrance,
         ),
     ),

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm.key_formats import KeyFormat, reverse, ways
 from crm.key_model import Key, KeyBinding, KeyScope, Technology
-from crm.key_reach import seen_within
+from crm.key_reach import keys_seen
 from crm.keys import BY_TAIL
 from crm.model import table
 from crm.people_model import ResidentFlat
@@ -64,12 +64,6 @@ def written_as(text: str) -> sa.ColumnElement[bool]:
     return KEYS.c.id.in_(sa.union(*found))
 
 
-def _within(reach: Reach) -> sa.ColumnElement[bool]:
-    if reach.everywhere:
-        return sa.true()
-    return KEYS.c.id.in_(sa.select(_BINDINGS.c.key_id).where(seen_within(reach)))
-
-
 def _id(text: str) -> int:
     if not text.isdigit() or not 0 <= int(text) < 2**31:
         raise ValueError("a whole number is expected")
@@ -78,7 +72,7 @@ def _id(text: str) -> int:
 
 def _of_house(text: str) -> sa.ColumnElement[bool]:
     """Bound to the house, to something or somebody in it, or to its company."""
-    return _within(Reach(houses=frozenset({_id(text)})))
+    return keys_seen(Reach(houses=frozenset({_id(text)})))
 
 
 def _of_flat(text: str) -> sa.ColumnElement[bool]:
@@ -130,7 +124,7 @@ KEYS_RESOURCE = Resource(
     title=KEYS.c.uid,
     view=Right.KEYS_VIEW,
     edit=Right.KEYS_EDIT,
-    reach=_within,
+    reach=keys_seen,
     creates=False,
     deletes=False,
     picked_by=_picked,

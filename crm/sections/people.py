@@ -93,28 +93,28 @@ def need_flat(who: Who) -> dict[str, str]:
     return {"": "who keeps some houses only makes residents and accounts by moving them in"}
 
 
-def _named(text: str) -> sa.ColumnElement[bool]:
-    """Names with words that begin so, by the index of words."""
+def _named(text: str) -> sa.Select[Any]:
+    """Who has a name with words that begin so, by the index of words."""
     matching = words_match(Indexed.RESIDENT, words_of(text))
     if matching is None:
         raise ValueError("at least two letters of a name are expected")
-    return RESIDENTS.c.id.in_(sa.select(_WORDS.c.ref_id).where(matching))
+    return sa.select(_WORDS.c.ref_id).where(matching)
 
 
-def _phoned(text: str) -> sa.ColumnElement[bool]:
+def _phoned(text: str) -> sa.Select[Any]:
     beginning, _ = phones_of(text)
     if not beginning:
         raise ValueError("the beginning of a telephone number is expected, like +7 912 345")
-    return begins(RESIDENTS.c.phone, beginning)
+    return sa.select(RESIDENTS.c.id).where(begins(RESIDENTS.c.phone, beginning))
 
 
-def _picked(text: str) -> sa.ColumnElement[bool]:
+def _picked(text: str) -> sa.Select[Any]:
     for find in (_phoned, _named):
         try:
             return find(text)
         except ValueError:
             continue
-    return sa.false()
+    return sa.select(RESIDENTS.c.id).where(sa.false())
 
 
 def _check_resident(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
@@ -158,7 +158,7 @@ RESIDENTS_RESOURCE = Resource(
     reach=through_flats(_LIVES, "resident_id", RESIDENTS.c.id),
     check=_check_resident,
     written=_resident_written,
-    picked_by=_picked,
+    picked_ids=_picked,
     fields=(
         Field(
             name="name",
@@ -166,7 +166,7 @@ RESIDENTS_RESOURCE = Resource(
             column=RESIDENTS.c.name,
             optional=False,
             find=Find.BEGINS,
-            where=_named,
+            ids=_named,
             example="Иванова Мария Петровна",
         ),
         Field(
@@ -177,7 +177,7 @@ RESIDENTS_RESOURCE = Resource(
             default="",
             longest=32,
             find=Find.BEGINS,
-            where=_phoned,
+            ids=_phoned,
             example="+79123456789",
         ),
         Field(

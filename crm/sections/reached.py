@@ -7,11 +7,10 @@ may only change addresses can have it sent elsewhere.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from crm.device_access import check_url
+from crm.device_access import check_url, same_host
 from crm.resource import Field, Find, Kind, Row, Values
 from crm.who import Invalid
 
@@ -72,15 +71,9 @@ def prepare_reached(
         return values
     values["tls_pin"] = None
     kept = connection.scalar(sa.select(of.c.http_password).where(of.c.id == before.id)) and not given
-    if kept and values["url"] and not _same_host(before.values["url"], values["url"]):
+    if kept and values["url"] and not same_host(before.values["url"], values["url"]):
         raise Invalid({"http_password": "enter it again: it was given for another address"})
     return values
-
-
-def _same_host(before: str, after: str) -> bool:
-    """Whether what is sent to `after` gets to the host of `before`, and not less protected."""
-    was, now = urlsplit(before), urlsplit(after)
-    return was.hostname == now.hostname and (was.scheme, now.scheme) != ("https", "http")
 
 
 def _clean_url(text: str) -> str:

@@ -66,9 +66,13 @@ def _lead(request: Asked, name: str, model: type[Base], sip_user: str) -> Redire
     of = table(model)
     with desk.store.reading() as connection:
         ids = connection.scalars(sa.select(of.c.id).where(of.c.sip_user == sip_user).limit(2)).all()
+    gone = NotFound(f"nothing has the SIP user {sip_user} any more")
     if not ids:
-        raise NotFound(f"nothing has the SIP user {sip_user} any more")
-    desk.get(request.user.who, desk.resource(name), ids[0])
+        raise gone
+    try:
+        desk.get(request.user.who, desk.resource(name), ids[0])
+    except NotFound:  # what is beyond looks like what is not there
+        raise gone from None
     return Redirect(f"/{name}/{ids[0]}", status_code=303)
 
 

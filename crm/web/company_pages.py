@@ -218,6 +218,6 @@ def read_billing(request: Asked) -> Redirect:
 PAGES: list[Any] = [make_code, synchronise, add_house, remove_house, runs_page, billing_page, read_billing]
 EXTRAS: Mapping[str, Extra] = {"companies": Extra(panels=_panels, actions=_actions)}
 ITEMS: tuple[Item, ...] = (
-    Item("Weekly codes", "/weekly-codes", Right.CODES_VIEW, "calendar-days", "Companies"),
+    Item("Weekly codes", "/weekly-codes", Right.CODES_VIEW, "calendar-days", "Companies", everywhere=True),
     Item("Billing", "/billing", Right.COMPANIES_EDIT, "banknotes", "Companies", everywhere=True),
 )

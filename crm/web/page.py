@@ -155,6 +155,14 @@ def environment(language: str) -> jinja2.Environment:
     return made
 
 
+def compile_templates() -> None:
+    """Make all templates ready, so that the first to open a page does not wait for that: it takes about a second."""
+    for language in languages.LANGUAGES:
+        made = environment(language)
+        for name in made.list_templates():
+            made.get_template(name)
+
+
 @cache
 def icon(name: str) -> str:
     """An icon as SVG, which says nothing to a screen reader: there is a word beside it."""

@@ -17,7 +17,8 @@ from crm.sections.staff import OUTCOMES
 from crm.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.sign_in import SignInFailed, change_own_password, turn_off_second_factor
 from crm.site import site_of
-from crm.staff import LANGUAGES, get_self, set_language
+from crm.staff import get_self, set_language
+from crm.staff_rules import LANGUAGES
 from crm.web.guard import cookie_name, limits_of, origin_of
 from crm.web.language import LANGUAGES as LANGUAGE_NAMES
 from crm.web.menu import Item

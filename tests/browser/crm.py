@@ -166,7 +166,6 @@ class Crm:
         await self.phones[PHONES[0]].accept()
         await self.panel.wait_event("CALL_ESTABLISHED")
 
-
     async def hang_up(self) -> None:
         """The panel ends its call, and the node has heard of it."""
         await self.panel.hangup()

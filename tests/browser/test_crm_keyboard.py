@@ -1,11 +1,11 @@
-"""A whole task without a mouse: the content at once, the search from anywhere, a form, and a question before it is done."""
+"""Without a mouse: the content at once, the search from anywhere, a form, and a question before something is done."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from testbed.browser import ENGLISH, Pages
 from tests.browser.crm import Crm, Visitor
@@ -66,6 +66,7 @@ def test_the_search_is_at_hand_from_anywhere_and_enter_opens_the_first(admin: Vi
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text("пр. Победы 11")
 
+    page.wait_for_load_state()
     page.keyboard.press("Tab")
     page.keyboard.press("/")
     page.keyboard.type("/")  # in a field it is a letter
@@ -102,7 +103,14 @@ def test_a_street_is_made_renamed_and_deleted_without_a_mouse(admin: Visitor, pa
     questions: list[str] = []
 
     def answer(yes: bool) -> None:
-        page.once("dialog", lambda d: (questions.append(d.message), d.accept() if yes else d.dismiss()))
+        def at(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            if yes:
+                dialog.accept()
+            else:
+                dialog.dismiss()
+
+        page.once("dialog", at)
 
     tab_to(page, "Delete")
     answer(False)

@@ -15,7 +15,6 @@ from testbed.browser import DESK, ENGLISH, PHONE, RUSSIAN, Screen
 from tests.browser.crm import Visitor
 from tests.browser.harness import assert_accessible, assert_fits, screenshot
 
-
 FORMS = re.compile(r"-(edit|delete|new|password|add|gate)$")  # they look alike: these alone are pictured
 FORMS_PICTURED = {"houses-new", "staff-groups-new", "house-one-add", "key-add", "staff-tokens-new"}
 ON_A_PHONE = {"board", "calls-one", "flats-one", "houses-one", "sos", "domophones-one", "residents"}
@@ -56,9 +55,7 @@ def look(visitor: Visitor, path: str, screen: Screen) -> list[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("screen", "language"), [(DESK, ENGLISH), (PHONE, RUSSIAN)], ids=["desk", "phone"])
-def test_every_page_fits_and_is_accessible(
-    admin: Visitor, screen: Screen, language: str
-) -> None:
+def test_every_page_fits_and_is_accessible(admin: Visitor, screen: Screen, language: str) -> None:
     admin.open("/profile")
     waiting, seen, faults = ["/profile", *admin.menu()], set[str](), []
     assert len(waiting) > 15

@@ -37,7 +37,8 @@ def flats_of_company(crm: Crm) -> list[int]:
 
 
 def test_a_companys_manager_sees_his_house_and_no_other_in_every_list(manager: Visitor) -> None:
-    lists = manager.open("/houses") and manager.menu()
+    manager.open("/houses")
+    lists = manager.menu()
     assert {"/houses", "/flats", "/residents", "/domophones"} <= set(lists)
     for path in lists:
         page = manager.open(path)

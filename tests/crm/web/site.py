@@ -6,20 +6,25 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
 from attrs import define, field
 from cryptography.fernet import Fernet
 from litestar import Litestar
+from litestar.stores.memory import MemoryStore
 from litestar.testing import TestClient
 
 from actors.doors import DoorNotOpened
 from config import WebConfig
 from crm.app import make_app
+from crm.desk import Desk
 from crm.groups import create_group
 from crm.passwords import Passwords
 from crm.rights import EVERYWHERE, Reach, Right
+from crm.sections import all_resources
+from crm.site import Site
 from crm.staff import create_admin, create_employee
 from crm.store import Store
 from crm.tokens import create_token
@@ -28,6 +33,8 @@ from crm.who import COMMAND_LINE
 PASSWORD = "a long enough password"
 CHEAP = Passwords(time_cost=1, memory_kib=8, lanes=1)
 KEY = Fernet.generate_key().decode()
+FAILURES: dict[type[Exception], int] = {DoorNotOpened: 502}
+NOWHERE = Store("sqlite:////nonexistent/crm.db")  # what is asked of it fails
 
 
 @define
@@ -72,9 +79,11 @@ class TestSite:
 
     def __attrs_post_init__(self) -> None:
         parts = {"passwords": CHEAP, **self.parts}
-        self.app = make_app(
-            self.store, self.config, secret_key=KEY, parts=parts, failures={DoorNotOpened: 502}
+        self.app = _made(self.config)
+        self.app.state.site = Site(
+            Desk(self.store, all_resources(), KEY), self.config, parts, tuple(FAILURES)
         )
+        self.app.stores.register("rate_limit", MemoryStore(), allow_override=True)
         create_admin(self.store, CHEAP, "admin", "Админ", PASSWORD, time.time())
 
     def browser(self, login: str = "admin") -> Browser:
@@ -114,6 +123,12 @@ class TestSite:
 
     def close(self) -> None:
         self._stack.close()
+
+
+@cache
+def _made(config: WebConfig) -> Litestar:
+    """The application with these settings: making one takes longer than most tests. Its site is the test's own."""
+    return make_app(NOWHERE, config, secret_key=KEY, failures=FAILURES)
 
 
 @contextmanager
