@@ -232,7 +232,8 @@ async def measure(filled: Filled, server: Server, args: argparse.Namespace) -> l
     pages, api, searches = Group("page"), Group("api"), Group("search")
     chances = [random.Random(args.seed * 1000 + n) for n in range(args.users)]
     async with server.child, AsyncExitStack() as stack:
-        browsers, programs = {}, {}
+        browsers: dict[Sees, httpx.AsyncClient] = {}
+        programs: dict[Sees, httpx.AsyncClient] = {}
         for sees in Sees:
             for clients, headers in (
                 (browsers, {}),

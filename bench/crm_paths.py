@@ -1,4 +1,4 @@
-"""What bench.crm opens: lists with their filters and orders, records, and what the forms suggest, for each of three people.
+"""What bench.crm opens: lists with filters and orders, records, files, and what forms suggest, by each of three people.
 
 One sees everything, one the houses of a city, one those of a company; each opens what is his.
 """

@@ -107,6 +107,8 @@ def make_app(
         ],
         csrf_config=CSRFConfig(
             secret=_csrf_secret(secret_key),
+            # With the prefix no other host of the domain can set it, and so know what is in it.
+            cookie_name="__Host-csrftoken" if config.cookies == "secure" else "csrftoken",
             cookie_secure=config.cookies == "secure",
             cookie_samesite="lax",
             exclude=["^/api/"],

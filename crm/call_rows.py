@@ -25,7 +25,7 @@ from crm.search_text import readings
 from crm.who import Invalid
 
 HOUSES_KNOWN = 2000  # so many houses that an address means are named to the database one by one
-FEW_HOUSES = 30
+FEW_HOUSES = 100
 PORTION, MOST_LOOKED = 1000, 5000  # calls that are looked through: at once, and for a page
 KINDS = ("visitor", "test_ring", "quality", "sos", "call_back", "sos_test")
 
@@ -99,9 +99,11 @@ def _of_few(
 ) -> list[Any]:
     """The newest calls of some houses: of their flats, and those of their panels that reached no flat."""
     panels = connection.scalars(_panels_at(houses)).all()
-    of_flats = sa.select(*_COLUMNS).join_from(_CALLS, table(Flat), table(Flat).c.id == _CALLS.c.flat_id)
     at = [Flat.house_id.in_(houses), *([Flat.number == flat] if flat else [])]
-    found = list(connection.execute(_newest(of_flats.where(*at, *where), _CALLS.c, limit)).all())
+    # Read once, so that no call's flat is looked for in the table of all of them.
+    near = sa.select(Flat.id).where(*at).cte("near").prefix_with("MATERIALIZED")
+    of_flats = sa.select(*_COLUMNS).join_from(_CALLS, near, near.c.id == _CALLS.c.flat_id)
+    found = list(connection.execute(_newest(of_flats.where(*where), _CALLS.c, limit)).all())
     if panels and not flat:
         mine = sa.and_(_CALLS.c.flat_id.is_(None), _CALLS.c.panel.in_(panels))
         found += connection.execute(_newest(sa.select(*_COLUMNS).where(mine, *where), _CALLS.c, limit)).all()

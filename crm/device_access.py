@@ -6,6 +6,8 @@ raise crm.who's Refused errors and crm.store's StoreError.
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from crm.store import Store
 from crm.who import Forbidden, Invalid, NotFound, Who
 
 _PANELS, _RELAYS, _CHANNELS = table(Domophone), table(Relay), table(RelayChannel)
+_NUMBERS = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*\.?")
 
 
 @frozen
@@ -164,6 +167,31 @@ def check_url(url: str) -> None:
         raise Invalid(
             {"url": "an address is http://host or https://host, with a port or without, and nothing more"}
         )
+    host = parts.hostname or ""
+    address = _ip_address(host)
+    # The addresses of clouds' metadata are link-local; "127.1" and "2130706433" are ways to write one that hide it.
+    nobodys = address is not None and (
+        address.is_link_local or address.is_multicast or address.is_unspecified
+    )
+    if nobodys or (address is None and _NUMBERS.fullmatch(host)):
+        raise Invalid({"url": "no panel or relay can have this address"})
+
+
+def is_own(url: str) -> bool:
+    """Whether it leads to the machine that asks: there are services on it that trust whoever is on it."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    address = _ip_address(host)
+    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
+
+
+def _ip_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that `host` is, if it is one and no name."""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return mapped or found
 
 
 def same_host(before: str, after: str) -> bool:

@@ -50,21 +50,16 @@ def seen_within(
     """The condition on a binding that what it is bound to is within reach."""
     if reach.everywhere:
         return sa.true()
-    houses = sa.select(House.id).where(reach.of_houses())
-    flats = sa.select(Flat.id).where(Flat.house_id.in_(houses))
-    entrances = sa.select(HouseEntrance.entrance_id).where(HouseEntrance.house_id.in_(houses))
-    companies = sa.select(House.company_id).where(reach.of_houses(), House.company_id.is_not(None))
-    residents = sa.select(ResidentFlat.resident_id).where(ResidentFlat.flat_id.in_(flats))
-    return sa.or_(
-        sa.and_(scope == KeyScope.HOUSE, ref.in_(houses)),
-        sa.and_(scope == KeyScope.FLAT, ref.in_(flats)),
-        sa.and_(scope == KeyScope.ENTRANCE, ref.in_(entrances)),
-        sa.and_(scope == KeyScope.COMPANY, ref.in_(companies)),
-        sa.and_(scope == KeyScope.RESIDENT, ref.in_(residents)),
-    )
+
+    def near(of: sa.FromClause, on: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        # The offset keeps PostgreSQL from reading all flats of a city into a table of its own before the first key.
+        some = sa.select(sa.literal(1)).select_from(of).where(on, reach.of_houses()).offset(0)
+        return some.correlate(_BINDINGS).exists()
+
+    return sa.or_(*(sa.and_(scope == each, near(of, on)) for each, (of, on) in _places(ref).items()))
 
 
-def keys_seen(reach: Reach) -> sa.ColumnElement[bool]:
+def keys_within(reach: Reach) -> sa.ColumnElement[bool]:
     """The condition on Key that it is bound to something within reach, for lists.
 
     In a city each key is asked for as the list comes to it; of a few houses all keys are gathered first.
@@ -72,7 +67,7 @@ def keys_seen(reach: Reach) -> sa.ColumnElement[bool]:
     if reach.everywhere:
         return sa.true()
     if reach.cities:
-        return key_seen(reach)
+        return key_within(reach)
     key, ref, scope = _BINDINGS.c.key_id, _BINDINGS.c.ref_id, _BINDINGS.c.scope
     within = [
         sa.select(key).select_from(_BINDINGS.join(of, on)).where(scope == each, reach.of_houses())
@@ -81,25 +76,11 @@ def keys_seen(reach: Reach) -> sa.ColumnElement[bool]:
     return Key.id.in_(sa.union(*within))
 
 
-def key_seen(reach: Reach) -> sa.ColumnElement[bool]:
+def key_within(reach: Reach) -> sa.ColumnElement[bool]:
     """The same where few keys are asked for: each by itself."""
     if reach.everywhere:
         return sa.true()
-    ref, scope = _BINDINGS.c.ref_id, _BINDINGS.c.scope
-    # The offset keeps PostgreSQL from reading all flats of a city into a table of its own before the first key.
-    ways = [
-        sa.and_(
-            scope == each,
-            sa.select(sa.literal(1))
-            .select_from(of)
-            .where(on, reach.of_houses())
-            .offset(0)
-            .correlate(_BINDINGS)
-            .exists(),
-        )
-        for each, (of, on) in _places(ref).items()
-    ]
-    return sa.exists().where(_BINDINGS.c.key_id == Key.id, sa.or_(*ways)).correlate(table(Key))
+    return sa.exists().where(_BINDINGS.c.key_id == Key.id, seen_within(reach)).correlate(table(Key))
 
 
 def panels_within(reach: Reach) -> sa.ColumnElement[bool]:

@@ -17,9 +17,9 @@ from crm.changes import note_change
 from crm.key_formats import KeyFormat, Reading, reverse, tails, ways
 from crm.key_model import Key, KeyBinding, KeyDelivery, Technology
 from crm.key_panels import sync_keys
-from crm.key_reach import Binding, check_bindings, panels_within, seen_within, titles
+from crm.key_reach import Binding, check_bindings, key_within, panels_within, seen_within, titles
 from crm.model import Domophone, table
-from crm.rights import Reach, Right
+from crm.rights import Right
 from crm.search_model import SearchWord
 from crm.store import Store
 from crm.who import Conflict, Forbidden, Invalid, NotFound, Who
@@ -218,7 +218,7 @@ def find_keys(store: Store, who: Who, text: str, limit: int = 20) -> tuple[KeyIn
     shorter = (each.uid[-size:] for each in readings for size in (8, 6) if len(each.uid) in (8, 10))
     order = {uid: n for n, uid in enumerate(dict.fromkeys([*(each.uid for each in readings), *shorter]))}
     limit = min(limit, FOUND_MOST)
-    near = _seen(who.rights.reach(Right.KEYS_VIEW))
+    near = key_within(who.rights.reach(Right.KEYS_VIEW))
     with store.reading() as connection:
         exact = sa.select(_KEYS).where(_KEYS.c.uid.in_(order), near)
         rows = sorted(connection.execute(exact), key=lambda row: order[row.uid]) if order else []
@@ -250,7 +250,7 @@ def keys_bound_to(
         _BINDINGS.c.scope == binding.scope, _BINDINGS.c.ref_id == binding.ref_id
     )
     some = sa.select(_KEYS).where(
-        _KEYS.c.id.in_(bound), _KEYS.c.id > after, _seen(who.rights.reach(Right.KEYS_VIEW))
+        _KEYS.c.id.in_(bound), _KEYS.c.id > after, key_within(who.rights.reach(Right.KEYS_VIEW))
     )
     with store.reading() as connection:
         return _shown(connection, who, connection.execute(some.order_by(_KEYS.c.id).limit(limit)).all())
@@ -296,19 +296,13 @@ def _get(connection: sa.Connection, who: Who, key_id: int, right: Right, *, lock
     query = sa.select(_KEYS).where(_KEYS.c.id == key_id)
     if locked:
         query = query.with_for_update()
-    row = connection.execute(query.where(_seen(who.rights.reach(right)))).first()
+    row = connection.execute(query.where(key_within(who.rights.reach(right)))).first()
     if row is not None:
         return row
-    seen = sa.select(_KEYS.c.id).where(_KEYS.c.id == key_id, _seen(who.rights.reach(Right.KEYS_VIEW)))
+    seen = sa.select(_KEYS.c.id).where(_KEYS.c.id == key_id, key_within(who.rights.reach(Right.KEYS_VIEW)))
     if right is not Right.KEYS_VIEW and connection.scalar(seen) is not None:
         raise Forbidden(f"{who.name} may see this key, not change it")
     raise NotFound(f"there is no key {key_id}")
-
-
-def _seen(reach: Reach) -> sa.ColumnElement[bool]:
-    if reach.everywhere:
-        return sa.true()
-    return sa.exists().where(_BINDINGS.c.key_id == _KEYS.c.id, seen_within(reach))
 
 
 def _shown(connection: sa.Connection, who: Who, rows: Sequence[Any]) -> tuple[KeyInfo, ...]:

@@ -11,7 +11,7 @@ from crm.device_model import Relay, RelayChannel
 from crm.key_formats import TAIL as KEY_TAIL
 from crm.key_formats import reverse, ways
 from crm.key_model import Key
-from crm.key_reach import key_seen
+from crm.key_reach import key_within
 from crm.model import (
     Account,
     AccountFlat,
@@ -142,7 +142,7 @@ def find_relays(connection: sa.Connection, reach: Reach, text: str, limit: int) 
 
 def find_keys(connection: sa.Connection, reach: Reach, text: str, limit: int) -> list[Hit]:
     """Keys by their UID in any way of writing, by the last bytes that a reader tells, or by how it begins."""
-    columns = sa.select(Key.id, Key.uid, Key.note, Key.lost_at).where(key_seen(reach))
+    columns = sa.select(Key.id, Key.uid, Key.note, Key.lost_at).where(key_within(reach))
     meant = ways(text)
     hits = []
     if uids := {reading.uid for reading in meant}:

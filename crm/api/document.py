@@ -22,8 +22,8 @@ from crm.api.problems import MEDIA_TYPE, TITLES, Problem
 
 Json = dict[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
-# What makes something and is no good a second time, though it makes it: a token is given once.
-NOT_ONCE = frozenset({"create_tokens"})
+# A token is given once, and kept nowhere to be given again; an import is written or checked as its state allows.
+NOT_ONCE = frozenset({"create_tokens", "write_import", "check_import"})
 KEY = {
     "name": "Idempotency-Key",
     "in": "header",

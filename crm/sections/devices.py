@@ -25,7 +25,7 @@ from crm.panel_queue import wake_panels
 from crm.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
 from crm.rights import Right
 from crm.sections import ties
-from crm.sections.reached import prepare_reached, reached_fields
+from crm.sections.reached import check_reached, prepare_reached, reached_fields
 from crm.sections.shared import clean_mac, clean_phone
 from crm.who import Invalid, Who
 
@@ -62,7 +62,7 @@ def _last_call() -> Any:
 
 
 def _check(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
-    errors: dict[str, str] = {}
+    errors = check_reached(connection, who, DOMOPHONES, id, values)
     if id is None and not who.rights.may_everywhere(Right.DEVICES_EDIT):
         errors[""] = "a panel is made by who may change devices everywhere; others bring it by an import"
     same = sa.select(Account.id).where(

@@ -22,6 +22,7 @@ from crm.sections.shared import (
     clean_guid,
     clean_zone,
     reach_of_houses,
+    widens_reach,
 )
 from crm.who import Conflict, Who
 
@@ -174,6 +175,8 @@ def _prepare_house(desk: Any, connection: sa.Connection, values: Values, before:
 
 
 def _check_house(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    if id is not None and (errors := widens_reach(connection, who, id, values)):
+        return errors
     if values["street_id"] is None:
         return {}
     here = sa.select(HOUSES.c.id).where(

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm.key_formats import KeyFormat, reverse, ways
 from crm.key_model import Key, KeyBinding, KeyScope, Technology
-from crm.key_reach import keys_seen
+from crm.key_reach import keys_within
 from crm.keys import BY_TAIL
 from crm.model import table
 from crm.people_model import ResidentFlat
@@ -72,7 +72,7 @@ def _id(text: str) -> int:
 
 def _of_house(text: str) -> sa.ColumnElement[bool]:
     """Bound to the house, to something or somebody in it, or to its company."""
-    return keys_seen(Reach(houses=frozenset({_id(text)})))
+    return keys_within(Reach(houses=frozenset({_id(text)})))
 
 
 def _of_flat(text: str) -> sa.ColumnElement[bool]:
@@ -124,7 +124,7 @@ KEYS_RESOURCE = Resource(
     title=KEYS.c.uid,
     view=Right.KEYS_VIEW,
     edit=Right.KEYS_EDIT,
-    reach=keys_seen,
+    reach=keys_within,
     creates=False,
     deletes=False,
     picked_by=_picked,

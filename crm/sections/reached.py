@@ -10,9 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.device_access import check_url, same_host
+from crm.device_access import check_url, is_own, same_host
 from crm.resource import Field, Find, Kind, Row, Values
-from crm.who import Invalid
+from crm.rights import Right
+from crm.who import Invalid, Who
 
 
 def reached_fields(of: sa.Table) -> tuple[Field, ...]:
@@ -74,6 +75,16 @@ def prepare_reached(
     if kept and values["url"] and not same_host(before.values["url"], values["url"]):
         raise Invalid({"http_password": "enter it again: it was given for another address"})
     return values
+
+
+def check_reached(
+    connection: sa.Connection, who: Who, of: sa.Table, id: int | None, values: Values
+) -> dict[str, str]:
+    """Only who may change devices everywhere has the CRM ask its own machine (a panel of a test stands there)."""
+    if who.rights.may_everywhere(Right.DEVICES_EDIT) or not is_own(values["url"] or ""):
+        return {}
+    kept = connection.scalar(sa.select(of.c.url).where(of.c.id == (id or 0)))
+    return {} if kept == values["url"] else {"url": "no panel or relay can have this address"}
 
 
 def _clean_url(text: str) -> str:

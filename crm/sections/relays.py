@@ -13,7 +13,7 @@ from crm.relays import CHANNELS_MOST, RelayModel
 from crm.resource import Field, Find, Kind, Resource, Row, Values
 from crm.rights import Reach, Right
 from crm.sections.devices import SECTION
-from crm.sections.reached import prepare_reached, reached_fields
+from crm.sections.reached import check_reached, prepare_reached, reached_fields
 from crm.sections.shared import clean_mac
 from crm.who import Who
 
@@ -35,7 +35,7 @@ def channels_near(reach: Reach) -> sa.ColumnElement[bool]:
 def _check_relay(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
     if id is None and not who.rights.may_everywhere(Right.DEVICES_EDIT):
         return {"": "a relay is made by who may change devices everywhere"}
-    return {}
+    return check_reached(connection, who, RELAYS, id, values)
 
 
 def _prepare(desk: Any, connection: sa.Connection, values: Values, before: Row | None) -> Values:

@@ -9,10 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.model import City, EntranceFlat, Flat, House, HouseEntrance, table
+from crm.model import City, EntranceFlat, Flat, House, HouseEntrance, Street, table
+from crm.resource import Values
 from crm.rights import Reach
+from crm.who import Who
 
 CITIES, HOUSES, FLATS = table(City), table(House), table(Flat)
+_STREETS = table(Street)
 # Aliases stand for nothing else here: a house with its city, as most sections show it.
 HOUSES_IN_CITIES = HOUSES.join(CITIES, CITIES.c.id == HOUSES.c.city_id)
 FLATS_IN_HOUSES = FLATS.join(HOUSES, HOUSES.c.id == FLATS.c.house_id).join(
@@ -25,6 +28,19 @@ FLAT_TITLE: sa.ColumnElement[str] = HOUSE_TITLE + ", кв. " + FLATS.c.number
 def reach_of_houses(reach: Reach) -> sa.ColumnElement[bool]:
     """For what is joined with `houses`."""
     return reach.of_houses()
+
+
+def widens_reach(connection: sa.Connection, who: Who, id: int, values: Values) -> dict[str, str]:
+    """Nobody gets rights at a house by giving it to a company, or to a city, at whose houses he has them."""
+    city = connection.scalar(sa.select(_STREETS.c.city_id).where(_STREETS.c.id == values["street_id"]))
+    for right, reach in who.rights.reaches.items():
+        company = values["company_id"] in reach.companies
+        if not reach.everywhere and (company or city in reach.cities):
+            before = sa.select(HOUSES.c.id).where(HOUSES.c.id == id, reach.of_houses())
+            if connection.scalar(before) is None:
+                why = f"by this you would get the right {right.value} at this house: ask somebody who has it there"
+                return {"company_id" if company else "street_id": why}
+    return {}
 
 
 def reach_by_entrance(entrance: sa.ColumnElement[Any]) -> Any:

@@ -248,10 +248,13 @@ def _worker(request: Asked) -> ImportWorker:
 
 def _need_token(request: Request[Any, Any, Any], given: object) -> None:
     """As the middleware does it for all other forms. Raises Forbidden."""
-    cookie, config = request.cookies.get("csrftoken", ""), request.app.csrf_config
+    config = request.app.csrf_config
+    if config is None:
+        raise Forbidden("this form is too old: open its page again")
+    cookie = request.cookies.get(config.cookie_name, "")
     token = request.headers.get("x-csrftoken") or (given if isinstance(given, str) else "")
     secret, hash = token[:CSRF_SECRET_LENGTH], token[CSRF_SECRET_LENGTH:]
-    if config is None or not hash or not compare_digest(token.encode(), cookie.encode()):
+    if not hash or not compare_digest(token.encode(), cookie.encode()):
         raise Forbidden("this form is too old: open its page again")
     if not compare_digest(generate_csrf_hash(secret, config.secret).encode(), hash.encode()):
         raise Forbidden("this form is too old: open its page again")

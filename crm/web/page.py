@@ -132,7 +132,9 @@ def _menu(request: Request[Any, Any, Any], user: SignedIn | None) -> tuple[Secti
 
 def _csrf(request: Request[Any, Any, Any]) -> str:
     token = ScopeState.from_scope(request.scope).csrf_token
-    return token if isinstance(token, str) else request.cookies.get("csrftoken", "")
+    config = request.app.csrf_config
+    assert config is not None
+    return token if isinstance(token, str) else request.cookies.get(config.cookie_name, "")
 
 
 @cache

@@ -57,7 +57,7 @@ def test_all_operations_keep_their_word(town: TestSite, reach: Reach, examples: 
         asked.at_random(operation, examples)
         asked.at_the_bounds(operation, covered)
     assert not asked.wrong, f"{len(asked.wrong)} faults\n" + "\n".join(asked.wrong)
-    assert asked.count > 1000
+    assert asked.count > 900
 
 
 class Asking:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -61,7 +62,14 @@ class TownNodes(RecordedNodes):
         return board(*calls)
 
     async def lock_of(self, sip_user: str) -> PanelLock:
-        return PanelLock(sip_user)
+        return PanelLock(panel=sip_user)
+
+    @contextmanager
+    def subscribe(self) -> Iterator[TownNodes]:
+        yield self
+
+    async def __anext__(self) -> LiveBoard:
+        return self.board()
 
 
 @pytest.fixture
@@ -236,7 +244,11 @@ def test_no_filter_finds_or_counts_what_is_another_company_s(town: TestSite) -> 
             value = FOREIGN.id if reference else texts_of(town.store, name, field.name)
             answer = program.get(f"/api/v1/{name}", params={field.name: value})
             total = answer.json().get("total") if answer.status_code == 200 else None
-            if answer.status_code not in (200, 422) or total or FOREIGN.word in answer.text.replace(str(value), ""):
+            if (
+                answer.status_code not in (200, 422)
+                or total
+                or FOREIGN.word in answer.text.replace(str(value), "")
+            ):
                 faults.append(f"{name}?{field.name}={value}: {answer.status_code} {answer.text[:300]}")
     assert not faults, "\n".join(faults)
 
@@ -272,7 +284,10 @@ def test_the_calls_of_another_company_are_not_found_by_anything(town: TestSite, 
         {"account": FOREIGN.account},
     ):
         api = program.get("/api/v1/calls", params=asked)
-        pages = browser.get(f"/calls?{urlencode(asked)}").text + browser.get(f"/calls.csv?{urlencode(asked)}").text
+        pages = (
+            browser.get(f"/calls?{urlencode(asked)}").text
+            + browser.get(f"/calls.csv?{urlencode(asked)}").text
+        )
         assert api.json().get("items") == [], (asked, api.text)
         assert FOREIGN.call not in pages, asked
     for asked in ({"panel": OWN.panel}, {"flat_id": OWN.id}):
@@ -304,14 +319,29 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 FORM = {
     **dict.fromkeys(
-        ("flat_id", "house_id", "resident_id", "account_id", "entrance_id", "company_id", "street_id", "panel_id"),
+        (
+            "flat_id",
+            "house_id",
+            "resident_id",
+            "account_id",
+            "entrance_id",
+            "company_id",
+            "street_id",
+            "panel_id",
+        ),
         f"x #{FOREIGN.id}",
     ),
     **dict.fromkeys(
         ("house", "other", "flat", "flats", "panel", "panels", "domophone", "ref", "city_id", "entrance"),
         f"x #{FOREIGN.id}",
     ),
-    **{"name": "n", "number": "9", "login": "somebody", "password": "a long enough password", "kind": "by_request"},
+    **{
+        "name": "n",
+        "number": "9",
+        "login": "somebody",
+        "password": "a long enough password",
+        "kind": "by_request",
+    },
     **{"prefix": "1", "scope": "house", "role": "owner", "rings": "yes", "state": "paused", "reason": "r"},
     **{"sip_user": "new-user", "language": "en", "why": "lost", "key": "04A1B2C3", "keys": FOREIGN.uid},
 }
@@ -321,7 +351,8 @@ def test_no_form_changes_anything_beyond(town: TestSite, browser: Browser) -> No
     before = everything(town.store)
     faults = []
     for _, path in routes(town, "POST", "PUT", "PATCH", "DELETE"):
-        if path.startswith(("/api/", "/sign-", "/profile")):
+        # A file is refused before it is read: see test_import_pages.
+        if path.startswith(("/api/", "/sign-", "/profile", "/imports/new/")):
             continue
         for sides in ways_of_sides(path):
             for way in filled(path, *sides) if FOREIGN in sides or not sides else ():

@@ -215,7 +215,13 @@ def _quality(connection: sa.Connection, side: Side) -> None:
     plan |= {"scope": json.dumps({"houses": [id]}), "per_house": 1, "attempts": 1, "attempt_spacing_s": 60.0}
     plan |= {"priority": 1, "state": CampaignState.RUNNING, "created_at": NOW}
     _add(connection, QualityCampaign, id=id, name=f"campaign {word}", **plan)
-    task = {"campaign_id": id, "kind": CallType.PLANNED, "flat_id": id, "domophone_id": id, "why": f"w {word}"}
+    task = {
+        "campaign_id": id,
+        "kind": CallType.PLANNED,
+        "flat_id": id,
+        "domophone_id": id,
+        "why": f"w {word}",
+    }
     task |= {"entrance_id": id, "house_id": id, "time_zone": "UTC", "state": TaskState.WAITING, "due_at": NOW}
     _add(connection, QualityTask, id=id, **task)
     found = {"kind": CallType.PLANNED, "verdict": "good", "confidence": 0.9, "why": f"why {word}"}
@@ -243,7 +249,13 @@ def _others(connection: sa.Connection, side: Side) -> None:
     _add(connection, Debt, contract=f"C-{word}", since=NOW, amount="100", told_at=NOW)
     unknown = {"fias": side.fias, "own_id": f"U-{word}", "flat": f"8{word}", "told_at": NOW}
     _add(connection, UnknownContract, contract=f"X-{word}", **unknown)
-    file = {"kind": "flats", "name": f"{word}.csv", "state": "refused", "by": "employee:77", "created_at": NOW}
+    file = {
+        "kind": "flats",
+        "name": f"{word}.csv",
+        "state": "refused",
+        "by": "employee:77",
+        "created_at": NOW,
+    }
     _add(
         connection, Import, id=id, **file, who=f"who {word}", errors=json.dumps([[2, "house", f"no {word}"]])
     )
