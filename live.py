@@ -285,3 +285,22 @@ def _alarms(heard: Heard, now: float) -> list[LiveAlarm]:
             LiveAlarm(kind=NODE_NOT_READY, about=name, text=why, since=heard.since or now, at=now, node=name)
         ]
     return []
+
+
+def limited(board: LiveBoard, panels: frozenset[str] | None) -> LiveBoard:
+    """A board as somebody sees it who is bounded to these panels: their calls, counted, and nothing of the nodes."""
+    if panels is None:
+        return board
+    calls = tuple(call for call in board.calls if call.panel in panels)
+    going_on = [call for call in calls if call.state is not CallState.OVER]
+    talking = sum(call.state is CallState.TALKING for call in going_on)
+    counts = evolve(
+        board.now,
+        ringing=len(going_on) - talking,
+        talking=talking,
+        quality=sum(call.kind == "quality" for call in going_on),
+        sos=sum(call.kind in EMERGENCIES for call in going_on),
+        phones_ringing=sum(call.phones_ringing for call in going_on),
+        panels_busy=len({call.panel for call in going_on if call.panel}),
+    )
+    return LiveBoard(at=board.at, calls_per_s=0.0, series=(), now=counts, nodes=(), alarms=(), calls=calls)

@@ -51,6 +51,7 @@ LOGIN, PASSWORD = f"bench-{uuid.uuid4().hex[:8]}", "only for this bench 7351"
 API = "/api/v1"
 SLOW_MS = 100.0
 PAUSE_S = 0.03  # between two requests of a user: the API answers 200 a second from one address
+TYPING_S = 0.2  # no three letters are typed in less
 DAY_S = 86_400.0
 
 SEARCH = "/search?q="
@@ -171,11 +172,11 @@ class User:
     chooser: Chooser
     rounds: int
 
-    async def ask(self, group: Group, kind: str, path: str) -> httpx.Response:
+    async def ask(self, group: Group, kind: str, path: str, *, pause_s: float = PAUSE_S) -> httpx.Response:
         at = trio.current_time()
         answer = await self.client.get(path)
         self._note(group, kind, trio.current_time() - at, answer.status_code)
-        await trio.sleep(PAUSE_S)
+        await trio.sleep(pause_s)
         return answer
 
     async def begin_file(self, group: Group, kind: str, path: str) -> None:
@@ -208,7 +209,7 @@ class User:
     async def ask_api(self, group: Group) -> None:
         for _ in range(self.rounds):
             for name, of in LISTS.items():
-                path = API + self.chooser.path(of)
+                path = API + self.chooser.path(_for_programs(of))
                 answer = await self.ask(group, name, path)
                 for _ in range(NEXT_PAGES):
                     cursor = answer.json().get("next") if answer.status_code == 200 else None
@@ -224,7 +225,12 @@ class User:
             for name, question in QUESTIONS.items():
                 text, _ = question(self.chooser.fleet, self.chooser.chance)
                 for part in typed(text):
-                    await self.ask(group, name, SEARCH + str(httpx.QueryParams(q=part))[2:])
+                    await self.ask(group, name, SEARCH + str(httpx.QueryParams(q=part))[2:], pause_s=TYPING_S)
+
+
+def _for_programs(path: str) -> str:
+    """Pages say yes and no, the API true and false."""
+    return re.sub(r"=(yes|no)$", lambda found: "=true" if found[1] == "yes" else "=false", path)
 
 
 async def measure(filled: Filled, server: Server, args: argparse.Namespace) -> list[Group]:

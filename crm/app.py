@@ -26,6 +26,7 @@ from litestar.types import Message, Scope
 
 from config import WebConfig
 from crm.api.app import openapi, router
+from crm.api.document import described, operations
 from crm.api.problems import headers_of, of_http
 from crm.desk import Desk
 from crm.sealed import SealError
@@ -116,7 +117,14 @@ def make_app(
         before_send=[_with_headers],
         after_exception=[_find_user],
         exception_handlers={HTTPException: _nowhere},
-        state=State({"site": site, "menu": Menu(menu()), "extras": EXTRAS}),
+        state=State(
+            {
+                "site": site,
+                "menu": Menu(menu()),
+                "extras": EXTRAS,
+                "operations": lambda app: operations(described(app)),
+            }
+        ),
         openapi_config=openapi(),
         logging_config=None,
         request_max_body_size=2_000_000,

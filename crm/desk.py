@@ -46,11 +46,11 @@ class Desk:
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def list(self, who: Who, resource: Resource, query: Query) -> Page:
+    def list(self, who: Who, resource: Resource, query: Query, *, count: bool = True) -> Page:
         """A part of the list of what `who` may see. Raises Forbidden, Invalid (a filter, sort or cursor)."""
         who.need(resource.view)
         with self.store.reading() as connection:
-            return desk_lists.page(connection, resource, self._within(who, resource), query)
+            return desk_lists.page(connection, resource, self._within(who, resource), query, count=count)
 
     def every(self, who: Who, resource: Resource, query: Query) -> Iterator[Row]:
         """All rows of a list, read in portions."""

@@ -25,7 +25,7 @@ from crm.model import (
     Vendor,
     table,
 )
-from crm.rights import Right
+from crm.rights import EVERYWHERE, Reach, Right
 from crm.sections.flats import ENTRANCES_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.who import Invalid, NotFound, Who
@@ -56,7 +56,8 @@ class PanelAt:
 
 @frozen
 class Door:
-    """An entrance of a house. `prefix` is the house's at the panel, `others` the other houses that it serves (id, name);
+    """An entrance of a house. `prefix` is the house's at the panel, `others` the other houses that it serves (id, name),
+    those that who asks may see; with any other one it `is_gate`;
     `flats` of the house are called from it, `renumbered` of them by another number than their own, `example` one of
     those (flat, number at the panel)."""
 
@@ -68,14 +69,11 @@ class Door:
     flats: int
     renumbered: int
     example: tuple[str, str] | None
-
-    @property
-    def is_gate(self) -> bool:
-        return bool(self.others)
+    is_gate: bool
 
 
-def doors_of(connection: sa.Connection, house_id: int) -> tuple[Door, ...]:
-    """The entrances of a house, its own before gates, in the order of people."""
+def doors_of(connection: sa.Connection, house_id: int, seen: Reach = EVERYWHERE) -> tuple[Door, ...]:
+    """The entrances of a house, its own before gates, in the order of people; of others' houses those `seen`."""
     mine = sa.select(_DOORS.c.entrance_id).where(_DOORS.c.house_id == house_id)
     names = {
         id: (name, prefix)
@@ -86,14 +84,15 @@ def doors_of(connection: sa.Connection, house_id: int) -> tuple[Door, ...]:
         )
     }
     others: dict[int, list[tuple[int, str]]] = {}
+    within = seen.of_houses().label("within")
     gates = (
-        sa.select(HouseEntrance.entrance_id, House.id, House.street + " " + House.number)
+        sa.select(HouseEntrance.entrance_id, House.id, House.street + " " + House.number, within)
         .join(House, House.id == HouseEntrance.house_id)
         .where(HouseEntrance.entrance_id.in_(mine), HouseEntrance.house_id != house_id)
         .order_by(House.id)
     )
-    for door, id, title in connection.execute(gates):
-        others.setdefault(door, []).append((id, title))
+    for door, id, title, shown in connection.execute(gates):
+        others.setdefault(door, []).extend([(id, title)] if shown else [])
     panels: dict[int, list[PanelAt]] = {}
     served = (
         sa.select(DomophoneEntrance.entrance_id, table(Domophone))
@@ -124,7 +123,7 @@ def doors_of(connection: sa.Connection, house_id: int) -> tuple[Door, ...]:
         example = differing[0] if differing else None
         also = tuple(others.get(id, ()))
         at = tuple(panels.get(id, ()))
-        found.append(Door(id, name, prefix, also, at, len(here), len(differing), example))
+        found.append(Door(id, name, prefix, also, at, len(here), len(differing), example, id in others))
     return tuple(sorted(found, key=lambda door: (door.is_gate, natural(door.name), door.id)))
 
 
@@ -134,7 +133,7 @@ def link_panel(desk: Desk, who: Who, entrance_id: int, domophone_id: int, now: f
         desk.get_in(connection, who, ENTRANCES_RESOURCE, entrance_id, Right.HOUSING_EDIT)
         panels = desk.resource("domophones") if "domophones" in desk.resources else None
         if panels is not None:
-            desk.get_in(connection, who, panels, domophone_id)
+            desk.get_in(connection, who, panels, domophone_id, Right.DEVICES_EDIT)
         elif connection.scalar(sa.select(Domophone.id).where(Domophone.id == domophone_id)) is None:
             raise NotFound(f"there is no panel {domophone_id}")
         link = ENTRANCES_RESOURCE.link("domophones")

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
+from crm.device_access import check_url
 from crm.import_reading import Line
 
 _E = TypeVar("_E", bound=Enum)
@@ -235,7 +236,8 @@ def http_url(cell: str) -> str:
         parts = urlsplit(cell)
         fine = parts.scheme in ("http", "https") and parts.hostname and not parts.username
         fine = fine and (parts.port is None or parts.port > 0) and len(cell) <= 255 and " " not in cell
-    except ValueError:
+        check_url(cell.rstrip("/"))
+    except ValueError:  # crm.who.Invalid is one, too
         fine = False
     if not fine:
         raise BadCell("an address as http://10.0.0.5 or https://10.0.0.5:8443, without user and password")

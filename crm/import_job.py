@@ -260,10 +260,12 @@ def count_rows(job: Job) -> Counts:
     found = job.staging.run(
         f"SELECT SUM(CASE WHEN is_new THEN 1 ELSE 0 END), SUM(CASE WHEN changed THEN 1 ELSE 0 END) FROM {ROWS}"
     ).one()
-    return Counts(int(found[0] or 0), int(found[1] or 0))
+    added, changed = tuple(found)
+    return Counts(int(added or 0), int(changed or 0))
 
 
 def count_found(job: Job) -> Counts:
     """How many rows would be new, and how many are there already, whether or not anything of them differs."""
     found = job.staging.run(f"SELECT COUNT(*) - COUNT(id), COUNT(id) FROM {ROWS}").one()
-    return Counts(int(found[0]), int(found[1]))
+    added, there = tuple(found)
+    return Counts(int(added), int(there))

@@ -62,7 +62,11 @@ def view_of(row: Any) -> ImportView:
     choices = msgspec.json.decode(row.choices, type=dict[str, str])
     return ImportView(
         *(row.id, ImportKind(row.kind), row.name, ImportState(row.state), row.by, row.who),
-        *(row.rows, row.done, row.added, row.changed, errors, choices, row.created_at, row.ended_at),
+        *(row.rows, row.done, row.added, row.changed),
+        errors,
+        choices,
+        row.created_at,
+        row.ended_at,
     )
 
 

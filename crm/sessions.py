@@ -108,7 +108,10 @@ def find_session(
     with store.reading() as connection:
         found = read_session(connection, token, now, limits)
     if found and touch and now - found.seen_at >= SEEN_EVERY_S:
-        with suppress(DatabaseAway), store.transaction() as connection:  # somebody writes for long: another time
+        with (
+            suppress(DatabaseAway),
+            store.transaction() as connection,
+        ):  # somebody writes for long: another time
             connection.execute(sa.update(_SESSIONS).where(_SESSIONS.c.id == found.id).values(seen_at=now))
     return found
 

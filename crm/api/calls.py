@@ -19,11 +19,11 @@ from crm.call_rows import KINDS, CallQuery
 from crm.call_search import FoundCall, search_calls, see_call
 from crm.call_verdicts import verdicts
 from crm.call_words import sentence
+from crm.recordings import recording_of
 from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from crm.rights import Right
 from crm.site import site_of
 from crm.timeline import rang_s, talked_s
-from crm.web.recordings import recording_of
 from crm.who import Invalid
 
 CALLS = "Calls"

@@ -111,7 +111,7 @@ def list_doors(request: Asked, id: PATH_ID) -> list[HouseDoor]:
     site, who = site_of(request), request.user
     site.desk.get(who, HOUSES_RESOURCE, id)
     with site.store.reading() as connection:
-        doors = doors_of(connection, id)
+        doors = doors_of(connection, id, request.user.rights.reach(Right.HOUSING_VIEW))
     sees = who.rights.may(Right.DEVICES_VIEW)
     return [
         HouseDoor(

@@ -13,9 +13,8 @@ from crm.api.problems import problems
 from crm.panel_reach import panels_within
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
-from crm.web.board_view import limited
 from crm.who import Refused
-from live import LiveAlarm, LiveBoard, LiveCall, NodeRow
+from live import LiveAlarm, LiveBoard, LiveCall, NodeRow, limited
 
 WAIT_S = 5.0
 At = Annotated[float, Meta(description="UTC seconds", examples=[1790000000.0])]

@@ -34,9 +34,8 @@ from crm.quality import (
     hours_from,
 )
 from crm.quality_desk import CampaignNow, ask_test, change_state, get_campaign, look_at_test, make_campaign
+from crm.recordings import file_of, heard, pass_on
 from crm.site import site_of
-from crm.web.quality_result_pages import file_of, heard
-from crm.web.recordings import pass_on
 from crm.who import Invalid
 
 CAMPAIGNS, FLATS = "Campaigns", "Flats"

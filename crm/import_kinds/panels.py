@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from config import SECRET_KEY
-from crm.device_access import same_host
+from crm.device_access import is_own, same_host
 from crm.import_book import HOUSE_COLUMNS, Cells
 from crm.import_columns import Column, entrance_names, ha1, http_url, mac, matching, one_of, text
 from crm.import_job import (
@@ -107,6 +107,8 @@ class Panels(Importer):
             job.fault(row, "entrances", "entrances of this house are expected, and none is given")
         if "mac" not in cells:
             return
+        if is_own(str(cells.get("url", ""))) and not job.reach.everywhere:  # as in crm.sections.reached
+            job.fault(row, "url", "the address of a panel is expected, and this is the server's own")
         user, domain = cells.get("sip_user"), cells.get("domain")
         made = None
         if "password" in cells or "ha1" in cells:

@@ -44,7 +44,8 @@ def _in_state(text: str) -> sa.ColumnElement[bool]:
     if text not in dict(STATES):
         raise ValueError("one of these is expected: " + ", ".join(dict(STATES)))
     if text == "to_come":
-        return BLOCKS.c["from"] > _now()
+        later: sa.ColumnElement[bool] = BLOCKS.c["from"] > _now()
+        return later
     begun = BLOCKS.c["from"] <= _now()
     if text == "past":
         return sa.and_(begun, BLOCKS.c.until <= _now())

@@ -11,7 +11,6 @@ import msgspec
 from attrs import frozen
 from litestar import Response, get
 
-from crm.api.document import Json, described, operations
 from crm.rights import Right
 from crm.sections.staff import SECTION
 from crm.web.menu import Item
@@ -20,6 +19,9 @@ from crm.who import NotFound
 
 PATH = "/api"
 WRITTEN = "application/json"
+
+
+Json = dict[str, Any]
 
 
 @frozen
@@ -42,7 +44,7 @@ def api_page(request: Asked) -> Response[str]:
     """All operations, or the one that `show` names."""
     found = [
         Operation(each["operationId"], method.upper(), path, each["summary"], each)
-        for path, method, each in operations(described(request.app))
+        for path, method, each in request.app.state.operations(request.app)
     ]
     show = request.query_params.get("show", "")
     if not show:

@@ -13,13 +13,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from crm.call_words import outcome_words
 from crm.rights import Right, Rights
 from crm.web import language as languages
 from crm.web import show
-from live import EMERGENCIES, CallState, Link, LinkKind, LinkState, LiveAlarm, LiveBoard, LiveCall, NodeRow
+from live import (
+    EMERGENCIES,
+    CallState,
+    Link,
+    LinkKind,
+    LinkState,
+    LiveAlarm,
+    LiveBoard,
+    LiveCall,
+    NodeRow,
+    limited,
+)
 
 ROWS = 60
 SPARK_WIDTH, SPARK_HEIGHT = 118, 20
@@ -70,25 +81,6 @@ class Viewer:
     zone: str
     rights: Rights
     panels: frozenset[str] | None
-
-
-def limited(board: LiveBoard, panels: frozenset[str] | None) -> LiveBoard:
-    """A board as somebody sees it who is bounded to these panels: their calls, counted, and nothing of the nodes."""
-    if panels is None:
-        return board
-    calls = tuple(call for call in board.calls if call.panel in panels)
-    going_on = [call for call in calls if call.state is not CallState.OVER]
-    talking = sum(call.state is CallState.TALKING for call in going_on)
-    counts = evolve(
-        board.now,
-        ringing=len(going_on) - talking,
-        talking=talking,
-        quality=sum(call.kind == "quality" for call in going_on),
-        sos=sum(call.kind in EMERGENCIES for call in going_on),
-        phones_ringing=sum(call.phones_ringing for call in going_on),
-        panels_busy=len({call.panel for call in going_on if call.panel}),
-    )
-    return LiveBoard(at=board.at, calls_per_s=0.0, series=(), now=counts, nodes=(), alarms=(), calls=calls)
 
 
 @define

@@ -17,6 +17,7 @@ from crm.call_rows import CallQuery
 from crm.call_search import CallPage, FoundCall, every_call, listens, search_calls, see_call
 from crm.call_verdicts import verdicts
 from crm.call_words import OUTCOMES, sentence
+from crm.recordings import recording_of
 from crm.records import CallRecord, EntryKind, Outcome
 from crm.rights import Right
 from crm.site import site_of
@@ -27,7 +28,6 @@ from crm.web.forms import read_time
 from crm.web.list_pages import csv_line
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, language_of, render, translate, with_query
-from crm.web.recordings import recording_of
 from crm.who import Invalid
 
 KIND_LABELS = {

@@ -185,7 +185,7 @@ def _numbers_form(
     request: Asked, row: Row, texts: Mapping[str, str], errors: Mapping[str, str]
 ) -> Response[str]:
     with site_of(request).store.reading() as connection:
-        doors = doors_of(connection, row.id)
+        doors = doors_of(connection, row.id, request.user.who.rights.reach(Right.HOUSING_VIEW))
     chosen = next((each for each in doors if str(each.id) == texts.get("entrance")), None)
     if chosen is None and "entrance" not in texts:
         chosen = next(iter(doors), None)

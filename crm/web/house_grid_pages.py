@@ -33,7 +33,7 @@ def house_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
         card = None
     context |= card or {"card": None}
     with site.store.reading() as connection:
-        context["doors"] = doors_of(connection, row.id)
+        context["doors"] = doors_of(connection, row.id, request.user.who.rights.reach(Right.HOUSING_VIEW))
     return [Panel("house.html", context)]
 
 

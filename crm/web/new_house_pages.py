@@ -112,7 +112,7 @@ def _new_form(request: Asked, texts: Mapping[str, str], errors: Mapping[str, str
 def _add_form(request: Asked, row: Row, texts: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
     site = site_of(request)
     with site.store.reading() as connection:
-        there = doors_of(connection, row.id)
+        there = doors_of(connection, row.id, request.user.who.rights.reach(Right.HOUSING_VIEW))
     return render(
         request,
         "add_flats.html",

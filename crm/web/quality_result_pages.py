@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -19,17 +18,14 @@ from crm.quality import Result, TaskState
 from crm.quality_desk import ask_test, get_result, look_at_test
 from crm.quality_grid import draw
 from crm.quality_results import house_grid
+from crm.recordings import file_of, heard, pass_on
 from crm.resource import Row
 from crm.rights import Right
 from crm.sections.housing import HOUSES_RESOURCE
-from crm.sections.quality import RESULTS_RESOURCE
 from crm.site import Site, site_of
 from crm.web.grid_looks import handset_look
 from crm.web.page import Action, Asked, render
-from crm.web.recordings import pass_on
-from crm.who import NotFound, Who
 
-FILES = ("whole", "in", "out", "picture")
 MEASURES = {True: "fine", False: "act", None: "off"}
 TASKS = {
     TaskState.WAITING: "look",
@@ -71,25 +67,6 @@ async def result_file(request: Asked, id: FromPath[int], what: FromPath[str]) ->
     """The sound of both ("whole"), of the flat ("in"), what it heard ("out"), or the "picture"."""
     result, node = await trio.to_thread.run_sync(heard, site_of(request), request.user.who, id, what)
     return await pass_on(request, file_of(result, what), node)
-
-
-def heard(site: Site, who: Who, id: int, what: str) -> tuple[Result, str]:
-    """A result whose file `who` may have, and its node. Raises Forbidden, NotFound."""
-    if what != "picture":
-        with site.store.reading() as connection:
-            site.desk.get_in(connection, who, RESULTS_RESOURCE, id, Right.CALLS_LISTEN)
-    return get_result(site.desk, who, id)
-
-
-def file_of(result: Result, what: str) -> str:
-    """The name of a result's file on its node. Raises NotFound."""
-    name = result.picture if what == "picture" else result.recording
-    if not name or what not in FILES:
-        raise NotFound("this result has no such file")
-    if what in ("in", "out"):
-        path = PurePosixPath(name)
-        return str(path.with_name(f"{path.stem}-{what}.wav"))
-    return name
 
 
 @get("/quality/houses/{id:int}", sync_to_thread=True)

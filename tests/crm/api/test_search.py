@@ -8,6 +8,7 @@ import pytest
 
 from crm.api import search as requests
 from crm.rights import Reach, Right
+from crm.search import search
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite
 
@@ -15,7 +16,7 @@ from tests.crm.web.site import TestSite
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is."""
-    monkeypatch.setattr(requests, "search", partial(requests.search, deadline_s=30.0))
+    monkeypatch.setattr(requests, "search", partial(search, deadline_s=30.0))
 
 
 def test_a_program_finds_a_flat_and_the_path_of_its_record(site: TestSite, houses: Houses) -> None:

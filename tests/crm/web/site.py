@@ -49,7 +49,8 @@ class Browser:
         return self.last
 
     def post(self, path: str, data: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
-        token = self.client.cookies.get("csrftoken", "")
+        cookies = self.client.cookies
+        token = cookies.get("csrftoken", "") or cookies.get("__Host-csrftoken", "")
         body = {**(data or {}), "_csrf_token": token}
         self.last = self.client.post(path, data=body, headers=headers, follow_redirects=False)
         return self.last
@@ -83,7 +84,8 @@ class TestSite:
         self.app.state.site = Site(
             Desk(self.store, all_resources(), KEY), self.config, parts, tuple(FAILURES)
         )
-        self.app.stores.register("rate_limit", MemoryStore(), allow_override=True)
+        for name in ("rate_limit", "sign_in_rate"):
+            self.app.stores.register(name, MemoryStore(), allow_override=True)
         create_admin(self.store, CHEAP, "admin", "Админ", PASSWORD, time.time())
 
     def browser(self, login: str = "admin") -> Browser:

@@ -18,8 +18,8 @@ from crm.rights import ALL_RIGHTS, Reach, Right
 from crm.sessions import end_sessions
 from crm.store import Store
 from crm.web import board_stream
-from crm.web.board_view import BoardView, Viewer, limited
-from live import CallState, Counts, LiveBoard, LiveCall, LiveNode
+from crm.web.board_view import BoardView, Viewer
+from live import CallState, Counts, LiveBoard, LiveCall, LiveNode, limited
 from nodes import Nodes
 from serving import serve
 from tests.crm.houses import Houses

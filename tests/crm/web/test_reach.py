@@ -29,14 +29,15 @@ from crm.staff import who_is
 from crm.staff_model import ApiToken
 from crm.store import Store
 from crm.tables import METADATA
-from crm.web.board_view import BoardView
 from crm.web.board_stream import viewer_of
+from crm.web.board_view import BoardView
 from crm.web.page import SignedIn
 from live import LiveBoard, PanelLock
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import KEY, Browser, TestSite, open_site
 from tests.crm.web.test_board_pages import board, call
-from tests.crm.web.two_companies import FOREIGN, OWN, Side, fill
+from tests.crm.web.two_companies import CITY as GATE
+from tests.crm.web.two_companies import FOREIGN, OWN, Side, fill, fill_gate
 
 REACH = Reach(companies=frozenset({OWN.id}))
 # What hangs on no house is seen by whoever may see it anywhere; what is of all houses, by whoever may everywhere.
@@ -140,8 +141,9 @@ def filled(path: str, *sides: Side) -> Iterator[str]:
         side = next(ids) if is_id(name, kind) else OWN
         ways.append(values_of(name, kind, path, side))
     for chosen in itertools.product(*ways):
-        values = iter(chosen)
-        way = re.sub(r"\{\w+:\w+\}", lambda _: next(values), path)
+        way = path
+        for value in chosen:
+            way = re.sub(r"\{\w+:\w+\}", value, way, count=1)
         named = [name for (name, _) in parts_of(path)]
         if "link" not in named or has_link(*chosen[: named.index("link") + 1]):
             yield way
@@ -213,6 +215,28 @@ def test_no_request_of_the_api_tells_anything_of_another_company(town: TestSite)
             assert statuses[f"/api/v1/{name}"] == 200, name
             assert statuses[f"/api/v1/{name}/{OWN.id}"] == 200, name
             assert program.get(f"/api/v1/{name}").json()["total"] == 1, name
+
+
+def test_who_shares_a_gate_sees_the_gate_and_nothing_of_who_shares_it(
+    town: TestSite, browser: Browser
+) -> None:
+    fill_gate(town.store)
+    program = town.token(reach=REACH)
+    for way in (
+        f"/houses/{OWN.id}",
+        f"/entrances/{GATE}",
+        f"/domophones/{GATE}",
+        "/calls",
+        f"/house/{OWN.id}/grid",
+    ):
+        answer = browser.get(way)
+        assert answer.status_code == 200, way
+        assert not told(answer), way
+    for way in (f"houses/{OWN.id}/doors", f"entrances/{GATE}/houses", f"domophones/{GATE}", "calls"):
+        answer = program.get(f"/api/v1/{way}")
+        assert answer.status_code == 200, way
+        assert not told(answer), way
+    assert "ворота" in browser.get(f"/houses/{OWN.id}").text
 
 
 # --- lists, and what finds -----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from crm.rights import Reach, Right
-from crm.search import Found, Group
+from crm.search import Found, Group, search
 from crm.web import search_pages
 from tests.crm.houses import Houses
 from tests.crm.web.site import Browser, TestSite, plain
@@ -24,7 +24,7 @@ def type_in(browser: Browser, text: str) -> str:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is."""
-    monkeypatch.setattr(search_pages, "search", partial(search_pages.search, deadline_s=30.0))
+    monkeypatch.setattr(search_pages, "search", partial(search, deadline_s=30.0))
 
 
 @pytest.fixture

@@ -175,7 +175,12 @@ def _people(connection: sa.Connection, side: Side) -> None:
 def _devices(connection: sa.Connection, side: Side) -> None:
     id, word = side.id, side.word
     reached = {"url": f"http://{word}.example".lower(), "http_user": f"user{word}", "note": f"note {word}"}
-    panel = {"sip_user": side.panel, "model": f"M{word}", "firmware": f"F{word}", "place": f"at {word}"}
+    panel: dict[str, Any] = {
+        "sip_user": side.panel,
+        "model": f"M{word}",
+        "firmware": f"F{word}",
+        "place": f"at {word}",
+    }
     panel |= {"ha1": "2" * 32, "vendor": Vendor.SOKOL, "sos_number": side.phone}
     _add(connection, Domophone, id=id, mac=side.mac, **panel, **reached)
     _add(connection, DomophoneEntrance, domophone_id=id, entrance_id=id)
@@ -236,7 +241,7 @@ def _sos(connection: sa.Connection, side: Side) -> None:
     lent = {"status": 1, "event_time": NOW, "domophone": side.mac, "lease": f"lease-{word}"}
     number = "+7351" + side.digit * 7
     _add(connection, SosNumber, id=id, fias="c-9001", number=f"+7351000{id}", **lent)
-    lease = {"fias": "c-9001", "number": number, "panel": side.panel, "domophone": side.mac}
+    lease: dict[str, Any] = {"fias": "c-9001", "number": number, "panel": side.panel, "domophone": side.mac}
     lease |= {"call_id": side.call, "node": "node1", "why": Why.FREE, "started_at": NOW - 60}
     _add(connection, SosLease, id=f"lease-{word}", **lease)
     test = {"by_hand": False, "due_at": NOW - 1e7, "passed": True, "result": f"result {word}"}

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import PurePosixPath
 from typing import Any
 
 from litestar import Request
 from litestar.response import Stream
 
+from crm.quality import Result
+from crm.quality_desk import get_result
 from crm.records import CallRecord
-from crm.site import part, site_of
-from crm.who import NotFound
+from crm.rights import Right
+from crm.sections.quality import RESULTS_RESOURCE
+from crm.site import Site, part, site_of
+from crm.who import NotFound, Who
+
+FILES = ("whole", "in", "out", "picture")
 
 
 async def pass_on(request: Request[Any, Any, Any], name: str, node: str) -> Stream:
@@ -36,3 +43,22 @@ async def recording_of(request: Request[Any, Any, Any], record: CallRecord) -> S
     if not record.recording:
         raise NotFound(f"call {record.call_id} was not recorded")
     return await pass_on(request, record.recording, record.node)
+
+
+def heard(site: Site, who: Who, id: int, what: str) -> tuple[Result, str]:
+    """A result whose file `who` may have, and its node. Raises Forbidden, NotFound."""
+    if what != "picture":
+        with site.store.reading() as connection:
+            site.desk.get_in(connection, who, RESULTS_RESOURCE, id, Right.CALLS_LISTEN)
+    return get_result(site.desk, who, id)
+
+
+def file_of(result: Result, what: str) -> str:
+    """The name of a result's file on its node. Raises NotFound."""
+    name = result.picture if what == "picture" else result.recording
+    if not name or what not in FILES:
+        raise NotFound("this result has no such file")
+    if what in ("in", "out"):
+        path = PurePosixPath(name)
+        return str(path.with_name(f"{path.stem}-{what}.wav"))
+    return name
