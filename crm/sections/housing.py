@@ -32,17 +32,9 @@ SECTION = "Housing stock"
 
 def fias(column: Any, *, listed: bool = True) -> Field:
     """The FIAS id of something."""
+    about: dict[str, Any] = {"label": "FIAS id", "clean": clean_guid, "longest": 36, "find": Find.SAME}
     example = "0c5b2444-70a0-4932-980c-b4dc0d3f02b5"
-    return Field(
-        name="fias",
-        label="FIAS id",
-        column=column,
-        clean=clean_guid,
-        longest=36,
-        find=Find.SAME,
-        listed=listed,
-        example=example,
-    )
+    return Field(name="fias", column=column, listed=listed, example=example, **about)
 
 
 PREFIX = Field(

@@ -13,11 +13,11 @@ from litestar.response import Redirect
 
 from crm.call_model import Call
 from crm.device_access import forget_relay_certificate, panel_was_reset
-from crm.model import table
+from crm.model import Flat, House, table
 from crm.panel_doors import channels_of, last_openings, serves
 from crm.panel_queue import waiting_for
 from crm.resource import Row
-from crm.rights import Right
+from crm.rights import Reach, Right
 from crm.site import Site, part, site_of, wait_for
 from crm.sos_model import SosTest
 from crm.web.menu import Item
@@ -51,7 +51,11 @@ def _domophone_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
         openings = last_openings(connection, "domophone", row.id, SHOWN) if _sees_openings(request) else None
         served = serves(connection, row.id, rights.reach(Right.DEVICES_VIEW))
         waiting = waiting_for(connection, row.id, WAITING_SHOWN + 1)
-        calls = _last_calls(connection, user) if rights.may(Right.CALLS_VIEW) else None
+        calls = (
+            _last_calls(connection, user, rights.reach(Right.CALLS_VIEW))
+            if rights.may(Right.CALLS_VIEW)
+            else None
+        )
         test = _last_test(connection, user) if rights.may(Right.SOS_VIEW) else None
     sees_keys = rights.may_everywhere(Right.KEYS_VIEW)  # one of a gate may be a key of other houses
     context = {
@@ -67,11 +71,14 @@ def _sees_openings(request: Asked) -> bool:
     return rights.may(Right.DOORS_OPEN) or rights.may(Right.CHANGES_VIEW)
 
 
-def _last_calls(connection: sa.Connection, sip_user: str) -> list[LastCall]:
-    calls = table(Call)
+def _last_calls(connection: sa.Connection, sip_user: str, reach: Reach) -> list[LastCall]:
+    """From a gate's panel others' flats are called, too: those beyond are not shown."""
+    calls, flats, houses = table(Call), table(Flat), table(House)
+    near = sa.select(flats.c.id).join(houses, houses.c.id == flats.c.house_id).where(reach.of_houses())
+    seen = sa.true() if reach.everywhere else sa.or_(calls.c.flat_id.is_(None), calls.c.flat_id.in_(near))
     query = (
         sa.select(calls.c.call_id, calls.c.kind, calls.c.flat, calls.c.started_at, calls.c.outcome)
-        .where(calls.c.panel == sip_user)
+        .where(calls.c.panel == sip_user, seen)
         .order_by(calls.c.started_at.desc())
         .limit(SHOWN)
     )

@@ -14,6 +14,7 @@ from crm.flat_card import FlatCard, card_of
 from crm.house_doors import doors_of
 from crm.house_grid import grid_of, zone_of
 from crm.resource import Row
+from crm.rights import Right
 from crm.ring import ring_flat
 from crm.sections.flats import FLATS_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE

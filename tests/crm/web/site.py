@@ -84,7 +84,7 @@ class TestSite:
         self.app.state.site = Site(
             Desk(self.store, all_resources(), KEY), self.config, parts, tuple(FAILURES)
         )
-        for name in ("rate_limit", "sign_in_rate"):
+        for name in ("api_rate", "sign_in_rate"):
             self.app.stores.register(name, MemoryStore(), allow_override=True)
         create_admin(self.store, CHEAP, "admin", "Админ", PASSWORD, time.time())
 

@@ -18,8 +18,8 @@ from crm.staff import create_employee
 from crm.store import Store
 from crm.who import COMMAND_LINE, Invalid
 from tests.crm.web.site import CHEAP, PASSWORD, Browser, TestSite
-from tests.crm.web.test_reach import differing, everything, filled, parts_of, routes
 from tests.crm.web.two_companies import CITY, FOREIGN, NOW, OWN, fill
+from tests.crm.web.walking import differing, everything, filled, parts_of, routes
 
 SCRIPT = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
 VIEWS = tuple(right for right in Right if right.value.endswith(".view"))
