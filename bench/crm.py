@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -183,8 +183,8 @@ class User:
         """As far as the first bytes of a file."""
         at = trio.current_time()
         async with self.client.stream("GET", path) as answer:
-            async for _ in answer.aiter_raw():
-                break
+            async with aclosing(answer.aiter_raw()) as pieces:
+                await anext(pieces, b"")
             self._note(group, kind, trio.current_time() - at, answer.status_code)
         await trio.sleep(PAUSE_S)
 
