@@ -183,7 +183,7 @@ class User:
         """As far as the first bytes of a file."""
         at = trio.current_time()
         async with self.client.stream("GET", path) as answer:
-            async with aclosing(answer.aiter_raw()) as pieces:
+            async with aclosing(answer.aiter_raw()) as pieces:  # type: ignore[type-var]  # a generator
                 await anext(pieces, b"")
             self._note(group, kind, trio.current_time() - at, answer.status_code)
         await trio.sleep(PAUSE_S)
