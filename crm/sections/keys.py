@@ -15,6 +15,7 @@ from crm.people_model import ResidentFlat
 from crm.resource import Field, Find, Kind, Resource
 from crm.rights import Reach, Right
 from crm.search_model import SearchWord
+from crm.sections.shared import read_id
 
 SECTION = "Keys"
 KEYS, _BINDINGS, _WORDS = table(Key), table(KeyBinding), table(SearchWord)
@@ -64,20 +65,14 @@ def written_as(text: str) -> sa.ColumnElement[bool]:
     return KEYS.c.id.in_(sa.union(*found))
 
 
-def _id(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) < 2**31:
-        raise ValueError("a whole number is expected")
-    return int(text)
-
-
 def _of_house(text: str) -> sa.ColumnElement[bool]:
     """Bound to the house, to something or somebody in it, or to its company."""
-    return keys_within(Reach(houses=frozenset({_id(text)})))
+    return keys_within(Reach(houses=frozenset({read_id(text)})))
 
 
 def _of_flat(text: str) -> sa.ColumnElement[bool]:
     """Bound to the flat, or to who lives there."""
-    flat, ref = _id(text), _BINDINGS.c.ref_id
+    flat, ref = read_id(text), _BINDINGS.c.ref_id
     lives = sa.select(ResidentFlat.resident_id).where(ResidentFlat.flat_id == flat)
     mine = sa.or_(
         sa.and_(_BINDINGS.c.scope == KeyScope.FLAT, ref == flat),

@@ -20,7 +20,7 @@ from crm.search_index import Indexed, reindex
 from crm.search_model import SearchWord
 from crm.search_places import begins, words_match
 from crm.search_text import phones_of, words_of
-from crm.sections.shared import FLATS, HOUSES, clean_phone
+from crm.sections.shared import FLATS, HOUSES, clean_phone, read_id
 from crm.who import Conflict, Forbidden, Who
 
 SECTION = "Users"
@@ -44,23 +44,17 @@ def by_flat(link: sa.Table, mine: str, own: sa.ColumnElement[Any]) -> tuple[Fiel
     """Filters of a list by a flat, and by a house."""
 
     def of_flat(text: str) -> sa.ColumnElement[bool]:
-        return own.in_(sa.select(link.c[mine]).where(link.c.flat_id == _id(text)))
+        return own.in_(sa.select(link.c[mine]).where(link.c.flat_id == read_id(text)))
 
     def of_house(text: str) -> sa.ColumnElement[bool]:
         flats = link.join(FLATS, FLATS.c.id == link.c.flat_id)
-        return own.in_(sa.select(link.c[mine]).select_from(flats).where(FLATS.c.house_id == _id(text)))
+        return own.in_(sa.select(link.c[mine]).select_from(flats).where(FLATS.c.house_id == read_id(text)))
 
     about: dict[str, Any] = {"kind": Kind.REFERENCE, "written": False, "listed": False, "find": Find.SAME}
     return (
         Field(name="house_id", label="House", refers_to="houses", where=of_house, **about),
         Field(name="flat_id", label="Flat", refers_to="flats", where=of_flat, **about),
     )
-
-
-def _id(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) < 2**31:
-        raise ValueError("a whole number is expected")
-    return int(text)
 
 
 def role(column: Any) -> Field:

@@ -60,6 +60,13 @@ def entrances_of_flat(flat: sa.ColumnElement[Any]) -> sa.Select[Any]:
     return sa.select(at.c.entrance_id).where(at.c.flat_id == flat)
 
 
+def read_id(text: str) -> int:
+    """The id that a list is filtered by, from the address line. Raises ValueError."""
+    if not text.isdigit() or not 0 <= int(text) < 2**31:
+        raise ValueError("a whole number is expected")
+    return int(text)
+
+
 def clean_guid(text: str) -> str:
     """A FIAS id as it is kept. Raises ValueError."""
     try:
