@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,12 +22,14 @@ from crm.search_text import TAIL, Address, is_kind, number_of, phones_of, street
 
 LAST = "\uffff"  # sorts behind every character that is written, in all orders that databases have
 SHORTEST = 2  # letters of a word that is looked for
-HOUSES = 20  # so many houses at most are asked for a flat
+HOUSES, FLATS = 20, 100  # so many houses at most are asked for a flat, and so many of that number taken
 FEW_HOUSES, MANY_WORDS = 100, 1000  # see find_residents
 CANDIDATES = 60  # rows of which the best are taken
 MOST_HOUSES = 3000  # whose streets are told: more have words in common only where it is a city's name
 
 _WORDS = table(SearchWord)
+# As the index has them: of equal words always the same come first.
+IN_ORDER = (_WORDS.c.word, _WORDS.c.ref_id)
 
 
 def begins(
@@ -81,7 +84,7 @@ def find_houses(connection: sa.Connection, reach: Reach, asked: Address, limit: 
         statement = statement.order_by(
             sa.case((exactly, 0), (named, 1), else_=2), sa.func.length(House.number)
         )
-    statement = statement.order_by(_WORDS.c.word)  # by itself it ends the look at the first rows
+    statement = statement.order_by(*IN_ORDER)  # by itself it ends the look at the first rows
     return [
         Hit(
             Found.HOUSE,
@@ -117,7 +120,7 @@ def find_streets(connection: sa.Connection, reach: Reach, asked: Address, limit:
         .select_from(sa.join(some, table(House), some.c.ref_id == House.id).join(table(City)))
         .where(House.street_id.is_not(None), reach.of_houses())
         .group_by(House.street_id, House.street, City.name)
-        .order_by(count.desc())
+        .order_by(count.desc(), House.street_id)
         .limit(CANDIDATES)
     )
     hits = []
@@ -149,13 +152,13 @@ def find_flats(
                 Flat.house_id.in_([house.id for house in exact]), table(Flat).c.number.in_(numbers)
             )
             sure = {house.id: house.sure for house in exact}
-            found = _flats(connection, which, limit + 1)
+            found = _flats(connection, which, FLATS, Flat.id)
             flats += [_flat_hit(row, sure[row.house_id]) for row in found]
     if len(text) >= 4 and not text.isalpha() and len(text.split()) == 1:
         within = sa.and_(begins(Flat.contract, text), reach.of_houses())
         flats += [
             _flat_hit(row, Sure.WHOLE if row.contract == text else Sure.BEGINNING)
-            for row in _flats(connection, within, limit + 1)
+            for row in _flats(connection, within, limit + 1, Flat.contract, Flat.id)
         ]
     return flats, houses
 
@@ -165,7 +168,10 @@ def _numbered(house: Hit, number: str) -> bool:
 
 
 def _flats(
-    connection: sa.Connection, which: sa.ColumnElement[bool], limit: int
+    connection: sa.Connection,
+    which: sa.ColumnElement[bool],
+    limit: int,
+    *order: sa.orm.InstrumentedAttribute[Any],
 ) -> Sequence[sa.Row[int, int, str, str, str, str, str]]:
     statement = (
         sa.select(
@@ -179,6 +185,7 @@ def _flats(
         )
         .select_from(sa.join(table(Flat), table(House)).join(table(City)))
         .where(which)
+        .order_by(*order)
         .limit(limit)
     )
     return connection.execute(statement).all()
@@ -197,7 +204,7 @@ def find_residents(connection: sa.Connection, reach: Reach, words: Sequence[str]
     matching = words_match(Indexed.RESIDENT, words)
     if matching is None:
         return []
-    statement = sa.select(_WORDS.c.ref_id).where(matching).order_by(_WORDS.c.word).limit(2 * (limit + 1))
+    statement = sa.select(_WORDS.c.ref_id).where(matching).order_by(*IN_ORDER).limit(2 * (limit + 1))
     houses = table(House).c.id
     if (
         not reach.everywhere
@@ -234,14 +241,14 @@ def find_phones(connection: sa.Connection, reach: Reach, text: str, limit: int) 
         statement = sa.select(Resident.id).where(
             begins(Resident.phone, beginning), resident_within(table(Resident).c.id, reach)
         )
-        ids += connection.scalars(statement.order_by(Resident.phone).limit(limit + 1)).all()
+        ids += connection.scalars(statement.order_by(Resident.phone, Resident.id).limit(limit + 1)).all()
     if backwards:
         statement = sa.select(_WORDS.c.ref_id).where(
             _WORDS.c.kind == Indexed.RESIDENT.value,
             in_range(_WORDS.c.word, TAIL + backwards),
             resident_within(_WORDS.c.ref_id, reach),
         )
-        ids += connection.scalars(statement.limit(limit + 1)).all()
+        ids += connection.scalars(statement.order_by(*IN_ORDER).limit(limit + 1)).all()
     return [
         Hit(
             Found.PHONE,
@@ -299,6 +306,7 @@ def homes_of(connection: sa.Connection, residents: Sequence[int], reach: Reach) 
         sa.select(ResidentFlat.resident_id, House.street, House.number, table(Flat).c.number)
         .select_from(sa.join(table(ResidentFlat), table(Flat)).join(table(House)))
         .where(ResidentFlat.resident_id.in_(residents), reach.of_houses())
+        .order_by(table(ResidentFlat).c.flat_id)
         .limit(20 * len(residents))
     )
     return {id: f"{street} {house}, кв. {flat}" for id, street, house, flat in connection.execute(statement)}
@@ -317,7 +325,7 @@ def find_companies(connection: sa.Connection, reach: Reach, words: Sequence[str]
         sa.select(Company.id, Company.name, Company.inn)
         .select_from(sa.join(_WORDS, table(Company), _WORDS.c.ref_id == Company.id))
         .where(matching, within)
-        .order_by(_WORDS.c.word)
+        .order_by(*IN_ORDER)
         .limit(4 * (limit + 1))
     )
     return [

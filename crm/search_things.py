@@ -92,7 +92,8 @@ def find_panels(connection: sa.Connection, reach: Reach, text: str, limit: int) 
         rows |= {id: (its_mac, user) for id, its_mac, user in connection.execute(statement)}
     if mac and len(mac) < MAC_LENGTH and len(rows) <= limit:
         # Panels are few, and their MACs lie together in an index: the only look through a whole one.
-        ending = sa.select(*columns).where(Domophone.mac.endswith(mac), within).limit(limit + 1)
+        ending = sa.select(*columns).where(Domophone.mac.endswith(mac), within)
+        ending = ending.order_by(Domophone.id).limit(limit + 1)
         rows |= {id: (its_mac, user) for id, its_mac, user in connection.execute(ending)}
     if not rows:
         return []
@@ -132,6 +133,7 @@ def find_relays(connection: sa.Connection, reach: Reach, text: str, limit: int) 
     statement = (
         sa.select(Relay.id, Relay.name, Relay.mac)
         .where(sa.or_(begins(Relay.mac, mac), Relay.mac.endswith(mac)), within)
+        .order_by(Relay.id)
         .limit(limit + 1)
     )
     return [
@@ -146,13 +148,13 @@ def find_keys(connection: sa.Connection, reach: Reach, text: str, limit: int) ->
     meant = ways(text)
     hits = []
     if uids := {reading.uid for reading in meant}:
-        rows = connection.execute(columns.where(Key.uid.in_(uids)).limit(limit + 1))
+        rows = connection.execute(columns.where(Key.uid.in_(uids)).order_by(Key.uid).limit(limit + 1))
         hits += [_key_hit(row, Sure.WHOLE) for row in rows]
     # A number of four bytes may be all of a key, or the last of five.
     if parts := {reading.uid for reading in meant if reading.part or len(reading.uid) <= PART_LENGTH}:
         words = [TAIL + part[-KEY_TAIL:] for part in parts]
         tails = sa.select(_WORDS.c.ref_id).where(_WORDS.c.kind == Indexed.KEY.value, _WORDS.c.word.in_(words))
-        for row in connection.execute(columns.where(Key.id.in_(tails)).limit(limit + 1)):
+        for row in connection.execute(columns.where(Key.id.in_(tails)).order_by(Key.id).limit(limit + 1)):
             if any(row.uid.endswith(part) or reverse(row.uid).endswith(part) for part in parts):
                 hits.append(_key_hit(row, Sure.PART))
     if beginning := hex_of(text).upper():

@@ -142,6 +142,15 @@ def test_a_flat_is_found_by_its_address_in_any_writing(town: Town, text: str) ->
     assert town.first(text) == (Found.FLAT, town.flat)
 
 
+def test_what_was_written_anew_keeps_its_place_among_what_is_as_sure(town: Town) -> None:
+    before = town.found("ленина 5 42")
+    with town.store.transaction() as connection:  # PostgreSQL puts what was changed behind all others
+        connection.execute(sa.update(Flat).where(Flat.id == town.flat).values(contract="Д-100043"))
+        connection.execute(sa.update(House).where(House.id == town.l5).values(lat=55.1))
+    assert town.found("ленина 5 42") == before
+    assert before[Found.FLAT] == [town.flat, town.far_flat]
+
+
 def test_a_flat_that_is_not_there_leads_to_its_house(town: Town) -> None:
     found = town.found("ленина 5 кв 999")
 
