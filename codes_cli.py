@@ -18,8 +18,8 @@ import attrs
 from config import Config
 
 if TYPE_CHECKING:
-    from crm.code_billing import Told
-    from crm.code_runs import Code
+    from crm.companies.code_billing import Told
+    from crm.companies.code_runs import Code
     from crm.store import Store
 
 Load = Callable[[argparse.Namespace], Config]
@@ -45,7 +45,7 @@ def add_to(commands: Any, printing: argparse.ArgumentParser, *, load: Load) -> N
 
 def _do(args: argparse.Namespace, load: Load, do: Callable[..., int]) -> int:
     settings = load(args)
-    from crm.codes import NoCodesLeft
+    from crm.companies.codes import NoCodesLeft
     from crm.store import Store, StoreError
     from crm.who import Refused
 
@@ -58,7 +58,7 @@ def _do(args: argparse.Namespace, load: Load, do: Callable[..., int]) -> int:
 
 
 def _run(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import code_runs
+    from crm.companies import code_runs
     from crm.who import COMMAND_LINE
 
     billing = bool(settings.billing.url)
@@ -79,7 +79,7 @@ def _run(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _list(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import code_runs
+    from crm.companies import code_runs
     from crm.who import COMMAND_LINE
 
     if args.company is None:
@@ -91,7 +91,7 @@ def _list(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _make(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import code_runs
+    from crm.companies import code_runs
     from crm.who import COMMAND_LINE
 
     company = code_runs.find_company(store, args.company)
@@ -105,8 +105,8 @@ def _make(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 def _tell(settings: Config, store: Store) -> Told:
     """Tell billing of what it is to be told now."""
-    from crm.billing import Billing
-    from crm.code_billing import Told, tell_due
+    from crm.companies.billing import Billing
+    from crm.companies.code_billing import Told, tell_due
 
     if not settings.billing.url:
         return Told()

@@ -29,10 +29,10 @@ from actors.deliveries import Deliveries
 from actors.doors import DoorNotOpened, open_door, open_relay_channel
 from config import Config
 from crm.app import make_app
-from crm.chores import Chores
-from crm.import_worker import ImportWorker
-from crm.passwords import Passwords
-from crm.staff import clear_away
+from crm.companies.chores import Chores
+from crm.imports.worker import ImportWorker
+from crm.staff.passwords import Passwords
+from crm.staff.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
 from crm.web.page import compile_templates
 from crm.who import Who

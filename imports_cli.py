@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from config import Config
 
 if TYPE_CHECKING:
-    from crm.imports import ImportState, ImportView
+    from crm.imports.imports import ImportState, ImportView
 
 Load = Callable[[argparse.Namespace], Config]
 KINDS = ("houses", "flats", "accounts", "panels", "keys")
@@ -48,7 +48,7 @@ def _import(args: argparse.Namespace, load: Load, parser: argparse.ArgumentParse
     if not all("=" in each for each in args.choice):
         parser.error("--choice: NAME=VALUE is expected")
     settings = load(args)
-    from crm.imports import ImportKind, ImportState, run_import, start_import
+    from crm.imports.imports import ImportKind, ImportState, run_import, start_import
     from crm.store import Store, StoreError
     from crm.who import COMMAND_LINE, Refused
 

@@ -43,8 +43,8 @@ from actors.keyed import KeyedSupervisor
 from actors.router import QUALITY, SOS, VISITORS, Router
 from actors.visitor import VisitorCall, World
 from config import Config
-from crm.calls import purge, save_calls
-from crm.directory import Directory
+from crm.calls.calls import purge, save_calls
+from crm.directory.directory import Directory
 from crm.store import DatabaseAway, SchemaMismatch, Store, StoreError
 from node_api import NodeApi
 from node_live import NodeLive, Parts

@@ -20,8 +20,8 @@ from actors.duty_desk import DutyDesk
 from actors.journal import Journal
 from board import clean
 from config import Config
-from crm.directory import Directory
-from crm.records import CallRecord, LegRecord
+from crm.directory.directory import Directory
+from crm.values.records import CallRecord, LegRecord
 from live import (
     EMERGENCIES,
     CallState,

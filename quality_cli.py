@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import Config
-from crm import quality
-from crm.quality import CallType, CampaignState, Only, TaskState
+from crm.values import quality
+from crm.values.quality import CallType, CampaignState, Only, TaskState
 
 if TYPE_CHECKING:
-    from crm.quality import Progress, Task
     from crm.store import Store
+    from crm.values.quality import Progress, Task
 
 POLL_S = 0.3
 TIMEOUT_S = 180
@@ -150,7 +150,7 @@ def _do(args: argparse.Namespace, load: Load, do: Callable[..., int]) -> int:
 
 
 def _create(args: argparse.Namespace, store: Store) -> int:
-    from crm import quality_campaigns as campaigns
+    from crm.quality import campaigns
 
     scope = quality.Scope(
         cities=tuple(campaigns.find_city(store, each) for each in args.city),
@@ -179,8 +179,8 @@ def _create(args: argparse.Namespace, store: Store) -> int:
 
 
 def _list(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality_campaigns import campaigns
-    from crm.sos_text import local, table
+    from crm.columns import local, table
+    from crm.quality.campaigns import campaigns
 
     found = campaigns(store, limit=args.limit)
     if args.json:
@@ -200,7 +200,7 @@ def _list(args: argparse.Namespace, store: Store) -> int:
 
 
 def _set_state(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality_campaigns import set_state
+    from crm.quality.campaigns import set_state
 
     set_state(store, args.id, args.state, time.time())
     if args.json:
@@ -209,9 +209,9 @@ def _set_state(args: argparse.Namespace, store: Store) -> int:
 
 
 def _report(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality_campaigns import find_campaign, progress, report
-    from crm.quality_results import call_json
-    from crm.sos_text import local, table
+    from crm.columns import local, table
+    from crm.quality.campaigns import find_campaign, progress, report
+    from crm.quality.results import call_json
 
     campaign, so_far = find_campaign(store, args.id), progress(store, args.id)
     rows = (call_json(*each) for each in report(store, args.id))
@@ -251,9 +251,9 @@ def _write_csv(file: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def _test(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality_campaigns import find_flat
-    from crm.quality_results import call_json, result_lines, task_result
-    from crm.quality_tasks import add_test
+    from crm.quality.campaigns import find_flat
+    from crm.quality.results import call_json, result_lines, task_result
+    from crm.quality.tasks import add_test
 
     flat = find_flat(store, args.flat)
     task = _await_test(store, add_test(store, flat, time.time()), args.timeout)
@@ -267,7 +267,7 @@ def _test(args: argparse.Namespace, store: Store) -> int:
 
 def _await_test(store: Store, id: int, timeout_s: float) -> Task:
     """Wait until a test is done, saying how it stands. Raises CannotDo: it is not, and is taken back if it can be."""
-    from crm.quality_tasks import get_task, withdraw_test
+    from crm.quality.tasks import get_task, withdraw_test
 
     until, said = time.monotonic() + timeout_s, ""
     try:
@@ -294,9 +294,9 @@ def _await_test(store: Store, id: int, timeout_s: float) -> Task:
 
 
 def _grid(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality_campaigns import find_house
-    from crm.quality_grid import draw
-    from crm.quality_results import house_grid
+    from crm.quality.campaigns import find_house
+    from crm.quality.grid import draw
+    from crm.quality.results import house_grid
 
     grid = house_grid(store, find_house(store, args.house))
     try:

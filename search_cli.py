@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from config import Config
 
 if TYPE_CHECKING:
-    from crm.search_index import Indexed
+    from crm.search.index import Indexed
 
 TOLD = 50_000  # records between two lines of progress
 
@@ -37,7 +37,7 @@ def add_to(
 
 def _reindex(args: argparse.Namespace, load: Callable[[argparse.Namespace], Config]) -> int:
     settings = load(args)
-    from crm.search_index import reindex_all
+    from crm.search.index import reindex_all
     from crm.store import Store, StoreError
 
     def tell(kind: Indexed, done: int) -> None:

@@ -19,7 +19,7 @@ import attrs
 from config import DEFAULT, Config
 
 if TYPE_CHECKING:
-    from crm.sos_tests import PanelTest
+    from crm.sos.tests import PanelTest
     from crm.store import Store
 
 POLL_S = 0.3
@@ -114,8 +114,8 @@ def _print(lines: Iterable[str]) -> int:
 
 
 def _pools(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm.sos_stands import all_stand
-    from crm.sos_text import table
+    from crm.columns import table
+    from crm.sos.stands import all_stand
 
     stands = all_stand(settings, store)
     if args.json:
@@ -139,7 +139,7 @@ def _pools(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _add(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm.sos_leases import add_numbers
+    from crm.sos.leases import add_numbers
 
     for number in args.numbers:
         if not re.fullmatch(r"\+?[0-9]{1,20}", number):
@@ -155,7 +155,7 @@ def _add(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 def _fias(city: str, settings: Config, store: Store) -> str:
     """The FIAS id of a city that is named by its dispatch, by its own name, or by that id. Raises CannotDo."""
-    from crm import sos_text
+    from crm.sos import text as sos_text
 
     if city in settings.dispatch:
         return settings.dispatch[city].fias
@@ -172,8 +172,8 @@ def _fias(city: str, settings: Config, store: Store) -> str:
 
 
 def _leases(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import sos_text
-    from crm.sos_leases import find_leases
+    from crm.sos import text as sos_text
+    from crm.sos.leases import find_leases
 
     fias = None if args.city is None else _fias(args.city, settings, store)
     number, panel = args.number, args.panel
@@ -188,15 +188,15 @@ def _leases(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _who(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import sos_text
-    from crm.columns import clean
-    from crm.sos_leases import who
-    from crm.sos_stands import number_stands
+    from crm.columns import clean, local
+    from crm.sos import text as sos_text
+    from crm.sos.leases import who
+    from crm.sos.stands import number_stands
 
     number = " ".join(args.number)
     owner = who(store, number, args.at)
     if owner is None:
-        when = "ever stood" if args.at is None else f"stood at {sos_text.local(args.at)}, or before,"
+        when = "ever stood" if args.at is None else f"stood at {local(args.at)}, or before,"
         raise CannotDo(f"no panel has {when} behind {number}")
     lease = owner.lease
     places = sos_text.places_of(store, [owner.panel])
@@ -214,8 +214,8 @@ def _who(args: argparse.Namespace, settings: Config, store: Store) -> int:
         lines["since"] = "always: the number is the panel's own"
     else:
         at = time.time() if args.at is None else args.at
-        until = sos_text.local(lease.held_until)
-        lines["since"] = sos_text.local(lease.started_at)
+        until = local(lease.held_until)
+        lines["since"] = local(lease.started_at)
         lines["guaranteed"] = {
             "IN_CALL": "in a call",
             "HELD": f"until {until}",
@@ -231,8 +231,8 @@ def _who(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 
 def _test(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import sos_text
     from crm.columns import clean
+    from crm.sos import text as sos_text
 
     if args.overdue:
         return _overdue(args, settings, store)
@@ -253,7 +253,7 @@ def _test(args: argparse.Namespace, settings: Config, store: Store) -> int:
 
 def _await_test(store: Store, panel: str, wait_s: float) -> PanelTest:
     """Ask for a test, and wait until it has ended. Raises CannotDo: it has not, and is taken back if it can be."""
-    from crm.sos_tests import NoSuchPanel, ask_test, get_test, withdraw_test
+    from crm.sos.tests import NoSuchPanel, ask_test, get_test, withdraw_test
 
     try:
         id = ask_test(store, panel, time.time())
@@ -280,8 +280,8 @@ def _await_test(store: Store, panel: str, wait_s: float) -> PanelTest:
 
 
 def _last(args: argparse.Namespace, store: Store) -> int:
-    from crm import sos_text
-    from crm.sos_tests import last_tests
+    from crm.sos import text as sos_text
+    from crm.sos.tests import last_tests
 
     found = last_tests(store, panel=args.panel, limit=args.limit)
     places = sos_text.places_of(store, (test.panel for test in found))
@@ -294,9 +294,9 @@ def _last(args: argparse.Namespace, store: Store) -> int:
 
 
 def _overdue(args: argparse.Namespace, settings: Config, store: Store) -> int:
-    from crm import sos_text
-    from crm.sos_test_plan import with_test_number
-    from crm.sos_tests import overdue
+    from crm.sos import text as sos_text
+    from crm.sos.test_plan import with_test_number
+    from crm.sos.tests import overdue
 
     days = settings.sos.test_days
     if not days:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from config import Config
 
 if TYPE_CHECKING:
-    from crm.passwords import Passwords
+    from crm.staff.passwords import Passwords
 
 Load = Callable[[argparse.Namespace], Config]
 
@@ -53,8 +53,8 @@ def _create_admin(
     args: argparse.Namespace, load: Load, make_passwords: Callable[[], Passwords] | None
 ) -> int:
     settings = load(args)
-    from crm.passwords import Passwords
-    from crm.staff import create_admin
+    from crm.staff.passwords import Passwords
+    from crm.staff.staff import create_admin
     from crm.store import Store, StoreError
     from crm.who import Refused
 

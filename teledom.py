@@ -95,9 +95,9 @@ def _check_config(args: argparse.Namespace) -> int:
 
 def _calls(args: argparse.Namespace) -> int:
     settings = _load(args)
-    from crm.calls import find_calls
+    from crm.calls.calls import find_calls
+    from crm.calls.timeline import as_json, summary_line
     from crm.store import Store, StoreError
-    from crm.timeline import as_json, summary_line
 
     try:
         with Store(settings.crm.url) as store:
@@ -116,9 +116,9 @@ def _calls(args: argparse.Namespace) -> int:
 
 def _show_call(args: argparse.Namespace) -> int:
     settings = _load(args)
-    from crm.calls import NoSuchCall, get_call
+    from crm.calls.calls import NoSuchCall, get_call
+    from crm.calls.timeline import as_json, show
     from crm.store import Store, StoreError
-    from crm.timeline import as_json, show
 
     try:
         with Store(settings.crm.url) as store:
@@ -147,8 +147,8 @@ def _upgrade(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     settings = _load(args)
     from crm.store import Store, StoreError, upgrade
-    from crm.town import fill
-    from crm.town_housing import fill_housing
+    from crm.town.housing import fill_housing
+    from crm.town.town import fill
 
     try:
         upgrade(settings.crm.url)

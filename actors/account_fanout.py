@@ -19,8 +19,8 @@ from attrs import define, field, frozen
 from actors.actor import Mailbox
 from actors.journal import CallLog
 from config import CallConfig
-from crm.directory import AccountInfo, FlatInfo
-from crm.records import EntryKind, LegEnd, LegRecord, Outcome
+from crm.directory.directory import AccountInfo, FlatInfo
+from crm.values.records import EntryKind, LegEnd, LegRecord, Outcome
 from telephony.ari.channels import DropReason, Leg, LegEvent, LegState
 from telephony.ari.client import Ari
 from telephony.ari.events import ChannelDestroyed, ChannelStateChange, StasisStart

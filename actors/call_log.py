@@ -17,7 +17,7 @@ import structlog
 import trio
 from attrs import define
 
-from crm.records import CallRecord, Entry, EntryKind
+from crm.values.records import CallRecord, Entry, EntryKind
 from live import Pace
 
 log = structlog.get_logger(__name__)

@@ -1,9 +1,9 @@
 """Panels are told what they are to know: keys to learn and to forget, access codes.
 
-The database is the queue (crm/panel_queue.py), so that nothing is lost to a restart and several processes share the work.
-A panel is told all that is due for it over one connection, by one task at a time; what fails waits longer each time. What
-a panel's vendor has no way for is done, with an error that says so. Beside that, keys are kept in step with blocks that
-begin or end by the clock, and with what was changed by other hands.
+The database is the queue (crm/devices/queue.py), so that nothing is lost to a restart and several processes share the
+work. A panel is told all that is due for it over one connection, by one task at a time; what fails waits longer each
+time. What a panel's vendor has no way for is done, with an error that says so. Beside that, keys are kept in step with
+blocks that begin or end by the clock, and with what was changed by other hands.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TypeVar
 import trio
 
 from actors.db_queue import DbQueue
-from crm.key_panels import refresh_blocks, sweep_keys
-from crm.panel_access import pin_certificate
-from crm.panel_queue import Claim, Item, Told, What, claim_panel, due_panels, finish, take_back
+from crm.devices.panel_access import pin_certificate
+from crm.devices.queue import Claim, Item, Told, What, claim_panel, due_panels, finish, take_back
+from crm.keys.panels import refresh_blocks, sweep_keys
 from crm.sealed import Seal, SealError
 from crm.store import Store
 from logs import get_logger

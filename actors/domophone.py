@@ -24,7 +24,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from actors.actor import AskError, Mailbox, Reply, ask
-from crm.records import CallRecord, Outcome
+from crm.values.records import CallRecord, Outcome
 from restarts import divide
 
 HANDOVER_S = 3.0

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 import trio
 
 from crm.changes import note_change
-from crm.device_access import panel_door, pin_relay_certificate, relay_door
-from crm.panel_access import StoredAccess, pin_certificate
+from crm.devices.access import panel_door, pin_relay_certificate, relay_door
+from crm.devices.panel_access import StoredAccess, pin_certificate
 from crm.sealed import Seal, SealError
 from crm.store import Store, StoreError
 from crm.who import Who

@@ -21,10 +21,10 @@ from actors.journal import CallLog, Journal
 from actors.keyed import KeyedSupervisor
 from actors.talk import CallMailbox, play
 from config import CallConfig
-from crm.flat_lookup import find_flat
-from crm.lookup import FlatInfo
-from crm.records import CallRecord, Entry, EntryKind, Outcome
+from crm.directory.flat_lookup import find_flat
+from crm.directory.lookup import FlatInfo
 from crm.store import Store, StoreError
+from crm.values.records import CallRecord, Entry, EntryKind, Outcome
 from live import RingRefused
 from logs import get_logger
 from restarts import ChildEvent, divide

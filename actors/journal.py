@@ -24,7 +24,7 @@ from actors.local_file import FILE_ERRORS
 from actors.saver import Purge, Save, Saved, Saver
 from actors.spool import Spool, SpoolState
 from config import JournalConfig
-from crm.records import CallRecord
+from crm.values.records import CallRecord
 
 __all__ = ["CallLog", "Journal", "JournalStats", "Listener"]
 

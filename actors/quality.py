@@ -1,6 +1,6 @@
 """Quality calls: which handset is called when, and what became of it.
 
-The database is the queue and has the results (crm/quality_tasks.py), so that several nodes share the work and none is
+The database is the queue and has the results (crm/quality/tasks.py), so that several nodes share the work and none is
 lost to a restart. What is due and may be called now is claimed, one task a panel, and called as soon as the panel's own
 actor lends its lock. A panel that is not to be had, or is taken by what comes first, costs nothing but time: its task
 waits again.
@@ -21,12 +21,12 @@ from actors.db_queue import DbQueue
 from actors.quality_call import APPLICATION, OURS, CameIn, NotNow, QualityCall, QualityWorld
 from actors.quality_files import clear
 from actors.quality_judge import Judge
-from crm.panel_access import find_flat_behind
-from crm.quality import CallType, Task, TaskState, is_open
-from crm.quality_campaigns import running
-from crm.quality_results import purge_results, save_result
-from crm.quality_tasks import claim_task, due_tasks, finish_task, put_back, take_up_lost
+from crm.devices.panel_access import find_flat_behind
+from crm.quality.campaigns import running
+from crm.quality.results import purge_results, save_result
+from crm.quality.tasks import claim_task, due_tasks, finish_task, put_back, take_up_lost
 from crm.store import Store, StoreError
+from crm.values.quality import CallType, Task, TaskState, is_open
 from logs import get_logger
 from telephony.ari.channels import ignore
 from telephony.ari.lane import Request

@@ -22,8 +22,8 @@ from actors.journal import CallLog, Journal
 from actors.keyed import KeyedSupervisor
 from actors.quality_look import Look, PanelInCall, PanelLooks
 from config import CallConfig, QualityConfig
-from crm.quality import CallType, Task
-from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
+from crm.values.quality import CallType, Task
+from crm.values.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from telephony.ari.channels import Leg, LegEvent, Refused
 from telephony.ari.client import Ari
 from telephony.ari.errors import AriError

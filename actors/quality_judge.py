@@ -13,7 +13,7 @@ from attrs import frozen
 from actors.quality_call import GOODBYE, Called, QualityCall
 from actors.quality_files import directions, until_whole
 from config import Config
-from crm.quality import CallType, Result
+from crm.values.quality import CallType, Result
 from telephony.panels.interface import AnswerMeans, LineState
 from telephony.recording import CallFacts, Ended, Judgement, Prompt, Rtp, SoundError, Verdict, decide
 from telephony.sound_worker import Job, SoundWorkers

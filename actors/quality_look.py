@@ -10,10 +10,10 @@ from functools import partial
 import trio
 from attrs import frozen
 
-from crm.panel_access import StoredAccess, find_access, pin_certificate
-from crm.quality import Task
+from crm.devices.panel_access import StoredAccess, find_access, pin_certificate
 from crm.sealed import Seal, SealError
 from crm.store import Store, StoreError
+from crm.values.quality import Task
 from logs import Once, get_logger
 from telephony.panels import open_panel
 from telephony.panels.interface import (

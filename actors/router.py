@@ -27,7 +27,7 @@ from actors.keyed import KeyedSupervisor
 from actors.sos_inbound import CameIn
 from actors.stood import Stood, what_stood
 from actors.visitor import call_id_of, lose_legs
-from crm.records import CallRecord, EntryKind, Outcome
+from crm.values.records import CallRecord, EntryKind, Outcome
 from metrics import EVENTS
 from telephony.ari.client import Ari, HandedOver
 from telephony.ari.control import Snapshot

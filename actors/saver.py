@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 
 from config import JournalConfig
-from crm.records import CallRecord
+from crm.values.records import CallRecord
 
 log = structlog.get_logger(__name__)
 

@@ -18,9 +18,9 @@ from actors.local_file import FILE_ERRORS
 from actors.sos_file import Keep, Row, SosFile
 from actors.sos_rules import Pool
 from config import DispatchConfig, SosConfig
-from crm.sos import Lease
-from crm.sos_leases import PoolChanged, PoolState, commit, load_pool
+from crm.sos.leases import PoolChanged, PoolState, commit, load_pool
 from crm.store import Store, StoreError
+from crm.values.sos import Lease
 from logs import Once, get_logger
 
 LOAD_S = 5.0

@@ -19,7 +19,7 @@ from actors.duty_desk import Kind, State
 from actors.sos_dial import Attempt
 from actors.sos_world import APPLICATION, SosPage, SosWorld
 from actors.talk import Ends, listen
-from crm.records import CallRecord, LegEnd, LegRecord, Outcome
+from crm.values.records import CallRecord, LegEnd, LegRecord, Outcome
 from telephony.ari.bridges import Bridge
 from telephony.ari.channels import Leg, LegEvent, Refused
 

@@ -13,7 +13,7 @@ import trio
 from attrs import frozen
 
 from actors.sos_world import SosPage, SosWorld
-from crm.records import EntryKind, LegEnd
+from crm.values.records import EntryKind, LegEnd
 from telephony.ari.channels import Leg, LegState, Refused
 from telephony.ari.events import StasisStart
 from telephony.location import Location, location_variables

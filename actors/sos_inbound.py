@@ -24,8 +24,8 @@ from actors.sos_world import FIND_S, SosWorld
 from actors.talk import Ends
 from actors.visitor import call_id_of, lose_legs
 from config import Strangers
-from crm.records import CallRecord, EntryKind, Outcome
-from crm.sos_panels import SosPanel
+from crm.sos.panels import SosPanel
+from crm.values.records import CallRecord, EntryKind, Outcome
 from restarts import divide
 from telephony.ari.errors import AriError
 

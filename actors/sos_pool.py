@@ -22,9 +22,9 @@ from actors.sos_books import LOAD_S, NOT_YET, SosBooks
 from actors.sos_file import SosFile
 from actors.sos_rules import Number, Pool
 from config import DispatchConfig, SosConfig
-from crm.sos import Holding, Lease, Standing, Why, same_number
-from crm.sos_leases import PoolChanged, PoolState
+from crm.sos.leases import PoolChanged, PoolState
 from crm.store import Store, StoreError
+from crm.values.sos import Holding, Lease, Standing, Why, same_number
 
 TICK_S = 2.0
 ASK_S = 1.0  # beside the commit

@@ -11,9 +11,9 @@ from attrs import define
 
 from actors.local_file import FILE_ERRORS
 from actors.sos_file import Keep, Row, SosFile
-from crm.sos import same_number
-from crm.sos_panels import SosPanel, read_panel, read_panels
+from crm.sos.panels import SosPanel, read_panel, read_panels
 from crm.store import Store, StoreError
+from crm.values.sos import same_number
 from logs import Once, get_logger
 
 PORTION = 200  # panels: some milliseconds of a thread, in which calls go on

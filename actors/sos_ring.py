@@ -10,7 +10,7 @@ from attrs import frozen
 
 from actors.sos_dial import MORE_S
 from actors.sos_world import APPLICATION, SosPage, SosWorld
-from crm.records import EntryKind, LegEnd
+from crm.values.records import EntryKind, LegEnd
 from telephony.ari.channels import Leg, LegState
 
 URI_TYPE = "sos"  # tells Kamailio to let it ring for long

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 import attrs
 from attrs import Factory, define
 
-from crm import sos
-from crm.sos import Holding, Lease, Standing, Why
+from crm.values import sos
+from crm.values.sos import Holding, Lease, Standing, Why
 
 
 @define

@@ -19,8 +19,8 @@ from actors.sos_course import Course, close_leg
 from actors.sos_dial import Attempt, Verdict, await_answer, create
 from actors.sos_world import SosWorld
 from config import SosConfig
-from crm.records import CallRecord, EntryKind, Outcome
-from crm.sos_panels import SosPanel
+from crm.sos.panels import SosPanel
+from crm.values.records import CallRecord, EntryKind, Outcome
 from telephony.ari.channels import Leg
 
 KIND = "sos_test"

@@ -1,6 +1,6 @@
 """Test calls of panels' 112: by hand at once, and planned ones, to the test number of the panel's dispatch.
 
-The database is the queue and has the results (crm/sos_tests.py), so that several nodes share the work. Tests give way to
+The database is the queue and has the results (crm/sos/tests.py), so that several nodes share the work. Tests give way to
 real calls: none begins, and none goes on, while a 112 call of the same panel or to the same dispatch stands. What keeps
 one from being made is no failure: it goes back to the plan. A failure is an alarm until a later test of the panel passes.
 """
@@ -19,9 +19,9 @@ from actors.duty_desk import Alarm, Kind
 from actors.sos_test_call import TestCall
 from actors.sos_world import APPLICATION, FIND_S, SosWorld
 from config import SosConfig
-from crm.sos_panels import SosPanel
-from crm.sos_test_plan import Plan, plan_tests, with_test_number
-from crm.sos_tests import (
+from crm.sos.panels import SosPanel
+from crm.sos.test_plan import Plan, plan_tests, with_test_number
+from crm.sos.tests import (
     DAY_S,
     PanelTest,
     claim_test,

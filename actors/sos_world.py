@@ -18,9 +18,9 @@ from actors.sos_pool import SosPool
 from actors.sos_register import SosRegister
 from actors.sos_trunks import Trunks
 from config import DEFAULT, CallConfig, DispatchConfig, SosConfig
-from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
-from crm.sos import Why, same_number
-from crm.sos_panels import SosPanel
+from crm.sos.panels import SosPanel
+from crm.values.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
+from crm.values.sos import Why, same_number
 from metrics import CALLS, RING_SECONDS, TALK_SECONDS
 from telephony.ari.channels import Leg
 from telephony.ari.client import Ari

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from actors.domophone import Found, Talk
-from crm.records import CallRecord
+from crm.values.records import CallRecord
 from telephony.ari.events import Bridge, Channel
 
 _GOES_ON = ("Up", "Ringing")  # a leg in another state may not have been dialled yet

@@ -16,7 +16,7 @@ from attrs import define, frozen
 from actors.account_fanout import Told
 from actors.actor import Mailbox
 from actors.journal import CallLog
-from crm.records import EntryKind, Outcome
+from crm.values.records import EntryKind, Outcome
 from telephony.ari.channels import Leg, LegEvent, Refused
 from telephony.ari.events import (
     ChannelDestroyed,

@@ -21,8 +21,8 @@ from actors.domophone import Hold, Pressed, Talk
 from actors.journal import CallLog, Journal
 from actors.talk import REFUSALS, CallMailbox, Ends, listen, say_why
 from config import CallConfig, Ringing
-from crm.directory import Directory, DirectoryAway, FlatInfo, Lookup, PanelInfo
-from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
+from crm.directory.directory import Directory, DirectoryAway, FlatInfo, Lookup, PanelInfo
+from crm.values.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from metrics import CALLS, RING_SECONDS, TALK_SECONDS
 from restarts import divide
 from telephony.ari.bridges import Bridge

@@ -32,9 +32,9 @@ from bench.houses import BenchFlat, make_houses
 from bench.real_load import RealLoad, open_real
 from bench.report import figures, percentile
 from bench.simulated_load import SimulatedLoad, open_simulated_process
-from crm.call_model import Call
 from crm.model import table
 from crm.store import Store
+from crm.tables.calls import Call
 from testbed.debs import TestbedUnavailable
 from testbed.processes import HOST, Child, Ports, ProcessFailed, open_ports
 

@@ -34,12 +34,12 @@ from bench.crm_imports import ImportRefused, measure_imports
 from bench.crm_paths import FILES, LISTS, PAGES, RECORDS, Chooser, Sees
 from bench.crm_search import QUESTIONS, typed
 from bench.report import figures, percentile
-from crm.groups import create_group
-from crm.passwords import Passwords
 from crm.rights import Right
-from crm.staff import create_employee
+from crm.staff.groups import create_group
+from crm.staff.passwords import Passwords
+from crm.staff.staff import create_employee
+from crm.staff.tokens import create_token
 from crm.store import Store, StoreError
-from crm.tokens import create_token
 from crm.who import SYSTEM
 from testbed.debs import TestbedUnavailable
 from testbed.processes import HOST, Child, ProcessFailed, open_ports

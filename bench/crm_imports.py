@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from crm.imports import ImportKind, ImportState, run_import, start_import
+from crm.imports.imports import ImportKind, ImportState, run_import, start_import
 from crm.model import City, table
 from crm.store import Store
 from crm.who import COMMAND_LINE

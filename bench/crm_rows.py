@@ -11,15 +11,15 @@ from functools import cached_property
 
 from bench.fleet_rows import FIRST_ID, HOUSE_ENTRANCES, Fleet, Row
 from crm import model
-from crm.call_model import Call, Leg
-from crm.company_model import Company
-from crm.key_model import Key, KeyBinding, KeyScope, Technology
-from crm.people_model import Resident, ResidentFlat
-from crm.records import LegEnd, Outcome
-from crm.search_index import Indexed
-from crm.search_model import SearchWord
-from crm.search_text import company_words, house_words, key_words, resident_words
-from crm.staff_model import Change
+from crm.search.index import Indexed
+from crm.search.text import company_words, house_words, key_words, resident_words
+from crm.tables.calls import Call, Leg
+from crm.tables.companies import Company
+from crm.tables.keys import Key, KeyBinding, KeyScope, Technology
+from crm.tables.people import Resident, ResidentFlat
+from crm.tables.search import SearchWord
+from crm.tables.staff import Change
+from crm.values.records import LegEnd, Outcome
 
 TOWNS = ("Челябинск", "Копейск", "Магнитогорск", "Екатеринбург", "Тюмень", "Пермь")
 STREETS = (

@@ -29,8 +29,8 @@ from bench.crm_rows import CrmFleet
 from bench.fleet_rows import FIRST_ID
 from bench.report import figures, percentile
 from crm.rights import Reach, Right, Rights
-from crm.search import Found, search
-from crm.search_text import other_layout
+from crm.search.search import Found, search
+from crm.search.text import other_layout
 from crm.store import Store, StoreError
 from crm.who import SYSTEM, Who
 from testbed.debs import TestbedUnavailable

@@ -27,10 +27,10 @@ from attrs import Factory, define, frozen
 
 from bench.fleet_rows import Fleet
 from bench.report import figures, percentile
-from crm.directory import find
+from crm.directory.directory import find
 from crm.model import Base, City, table
 from crm.store import Store, StoreError, upgrade
-from crm.town import fill
+from crm.town.town import fill
 
 CHUNK = 20_000  # rows in one transaction
 ROUNDS = 10

@@ -26,11 +26,11 @@ from bench.calls import open_node
 from bench.houses import PASSWORD, BenchFlat, make_houses
 from bench.priority import INSTRUMENTS, make_real_time, may_be_real_time
 from bench.real_load import SHORT, open_real
-from crm.calls import find_calls
-from crm.quality import TaskState
-from crm.quality_tasks import add_test, get_task, withdraw_test
-from crm.records import CallRecord, Outcome
+from crm.calls.calls import find_calls
+from crm.quality.tasks import add_test, get_task, withdraw_test
 from crm.store import Store
+from crm.values.quality import TaskState
+from crm.values.records import CallRecord, Outcome
 from testbed.bed import Bed, Credentials, Kind
 from testbed.processes import ProcessFailed, open_ports
 from testbed.sipp import open_phone, panel_sipp

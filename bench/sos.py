@@ -37,9 +37,9 @@ from bench.real_load import SHORT, RealLoad, invites, open_real
 from bench.report import figures, percentile
 from config import DispatchConfig, DutyConfig, SosConfig
 from crm.model import City, table
-from crm.sos_leases import add_numbers, who
-from crm.sos_model import SosLease
+from crm.sos.leases import add_numbers, who
 from crm.store import Store, upgrade
+from crm.tables.sos import SosLease
 from testbed.debs import TestbedUnavailable, get_tree
 from testbed.dispatch import trunk_is
 from testbed.postgres import open_postgres

@@ -28,7 +28,7 @@ from config import WebConfig
 from crm.api.app import openapi, router
 from crm.api.document import described, operations
 from crm.api.problems import headers_of, of_http
-from crm.desk import Desk
+from crm.desk.desk import Desk
 from crm.sealed import SealError
 from crm.sections import all_resources
 from crm.site import Site, address_of

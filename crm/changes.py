@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from crm.model import table
-from crm.staff_model import Change
+from crm.tables.staff import Change
 from crm.who import Who
 
 _CHANGES = table(Change)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
+COLUMN_MAX = 70
 _CONTROL = ("Cc", "Cf", "Cn", "Cs", "Co", "Zl", "Zp")
 
 
@@ -32,3 +35,23 @@ def fit(text: str, width: int) -> str:
             break
         kept += c
     return kept + "…" + " " * (width - 1 - width_of(kept))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> list[str]:
+    """Lines: a head, and a row each, in columns as wide as they need to be; numbers stand at the right."""
+    rows = [*rows]
+    cells = [[clean(str(cell)) for cell in row] for row in (head, *rows)]
+    widths = [min(COLUMN_MAX, max(map(width_of, column))) for column in zip(*cells, strict=True)]
+    right = [bool(rows) and all(isinstance(row[n], int) for row in rows) for n in range(len(head))]
+    return [
+        "  ".join(
+            " " * (width - width_of(cell)) + cell if to_right else fit(cell, width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def local(at: float | None) -> str:
+    """A time as `teledom calls` writes it, "" for none."""
+    return "" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from config import Ringing
-from crm.quality import CallType, CampaignState, Only, TaskState
-from crm.records import LegEnd, Outcome
-from crm.sos import Why
+from crm.values.quality import CallType, CampaignState, Only, TaskState
+from crm.values.records import LegEnd, Outcome
+from crm.values.sos import Why
 
 SCHEMA = "0008"  # the newest revision under migrations/versions
 

@@ -10,12 +10,12 @@ from typing import Any
 from litestar import Request
 from litestar.response import Stream
 
-from crm.quality import Result
-from crm.quality_desk import get_result
-from crm.records import CallRecord
+from crm.quality.desk import get_result
 from crm.rights import Right
 from crm.sections.quality import RESULTS_RESOURCE
 from crm.site import Site, part, site_of
+from crm.values.quality import Result
+from crm.values.records import CallRecord
 from crm.who import NotFound, Who
 
 FILES = ("whole", "in", "out", "picture")

@@ -16,7 +16,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 
 from config import WebConfig
-from crm.desk import Desk
+from crm.desk.desk import Desk
 from crm.store import Store
 from crm.who import Refused
 
@@ -27,10 +27,10 @@ T = TypeVar("T")
 class Site:
     """The server's parts. `parts`, by name:
 
-    "passwords" (crm.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`, `recording`),
-    "doors" (crm_server.Doors: `open_door`, `open_channel`), "chores" (crm.chores.Chores: `wake`), "quality" (the
-    configuration's [quality], for the folder of recordings), "imports" (crm.import_worker.ImportWorker),
-    "settings" (config.Config as a whole: [sos] and [dispatch.…]).
+    "passwords" (crm.staff.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`,
+    `recording`), "doors" (crm_server.Doors: `open_door`, `open_channel`), "chores" (crm.companies.chores.Chores:
+    `wake`), "quality" (the configuration's [quality], for the folder of recordings), "imports"
+    (crm.imports.worker.ImportWorker), "settings" (config.Config as a whole: [sos] and [dispatch.…]).
     `failures` are the parts' errors whose text is for people.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from attrs import field, frozen
 
-from crm.town import city_fias
+from crm.town.town import city_fias
 from testbed.debs import LIBRARIES, Tree
 from testbed.processes import HOST, Child
 

@@ -18,12 +18,12 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet
 
 from config import SECRET_KEY, Config
-from crm.device_access import set_panel_access
+from crm.devices.access import set_panel_access
 from crm.model import Domophone
-from crm.passwords import Passwords
-from crm.staff import create_admin
+from crm.staff.passwords import Passwords
+from crm.staff.staff import create_admin
 from crm.store import Store
-from crm.town import TownPanel
+from crm.town.town import TownPanel
 from crm.who import COMMAND_LINE
 from telephony.panels.interface import LineState
 from testbed.panel_state import PanelState

@@ -35,10 +35,10 @@ from config import (
     SosConfig,
     WebConfig,
 )
-from crm.records import CallRecord, Entry
 from crm.store import Store, upgrade
-from crm.town import Town, fill
-from crm.town_housing import fill_housing
+from crm.town.housing import fill_housing
+from crm.town.town import Town, fill
+from crm.values.records import CallRecord, Entry
 from node import Node
 from testbed.bed import Bed, open_bed
 from testbed.crm_process import add_admin, crm_child, new_secret_key, open_town_panels

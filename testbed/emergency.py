@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 from config import DispatchConfig
-from crm.records import CallRecord, Entry, EntryKind, Outcome
+from crm.values.records import CallRecord, Entry, EntryKind, Outcome
 from testbed.asterisk import DISPATCHES
 from testbed.baresip import Baresip
 from testbed.bed import Bed

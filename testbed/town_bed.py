@@ -33,10 +33,10 @@ from config import (
     QualityConfig,
     SosConfig,
 )
-from crm.calls import find_calls
-from crm.records import CallRecord, Entry, EntryKind, LegRecord
+from crm.calls.calls import find_calls
 from crm.store import Store, upgrade
-from crm.town import Town, city_fias, fill, password
+from crm.town.town import Town, city_fias, fill, password
+from crm.values.records import CallRecord, Entry, EntryKind, LegRecord
 from node import Node
 from testbed.asterisk import SOS_CITIES
 from testbed.bed import Bed, Credentials, Kind

@@ -15,9 +15,9 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from crm.records import CallRecord, Entry, EntryKind
-from crm.timeline import entry_line, head_line
-from crm.town import Town, TownAccount, TownFlat, TownPanel
+from crm.calls.timeline import entry_line, head_line
+from crm.town.town import Town, TownAccount, TownFlat, TownPanel
+from crm.values.records import CallRecord, Entry, EntryKind
 from testbed.audio import heard, write_sound
 from testbed.baresip import Baresip, open_baresip
 from testbed.bed import Bed, Credentials, Kind

@@ -14,11 +14,11 @@ from bench.crm_fleet import Filled, Size, open_fleet
 from bench.crm_rows import CrmFleet
 from bench.crm_search import QUESTIONS, company_manager, measure_search, typed
 from crm.model import Base, Flat, House, Street
-from crm.search import Found, search
-from crm.search_index import reindex_all
-from crm.search_model import SearchWord
+from crm.search.index import reindex_all
+from crm.search.search import Found, search
 from crm.store import Store
 from crm.tables import METADATA
+from crm.tables.search import SearchWord
 from crm.who import SYSTEM
 from testbed.debs import Tree
 from tests.real.conftest import tree

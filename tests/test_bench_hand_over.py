@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.quality_hand_over import Press, tell_apart
-from crm.records import CallRecord, Outcome
+from crm.values.records import CallRecord, Outcome
 
 BEGAN, ANSWERED, ENDED = 100.0, 102.0, 110.0
 

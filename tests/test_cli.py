@@ -16,9 +16,9 @@ import pytest
 import node
 import teledom
 from config import Config
-from crm.calls import save_calls
-from crm.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
+from crm.calls.calls import save_calls
 from crm.store import Store, upgrade
+from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
 
 TOP = Path(teledom.__file__).parent
 NOW = time.time()

@@ -12,7 +12,7 @@ import pytest
 import teledom
 from crm.store import Store, upgrade
 from testbed.billing import FakeBilling, Fault, running_billing
-from tests.crm.companies import add_company
+from tests.crm.companies.world import add_company
 
 Output = pytest.CaptureFixture[str]
 

@@ -17,14 +17,14 @@ import metrics
 import teledom
 from actors.talk import REFUSALS
 from config import Config
-from crm.records import Outcome
+from crm.values.records import Outcome
 
 TOP = Path(__file__).resolve().parent.parent
 PAGES = [TOP / "README.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md"))]
 NAMED = r"(?<!/)\b(\w+\.(?:py|cfg|sh|md|txt)|\w+/)(?=[ ;:,.]|$)"
 UNNAMED = {"__init__.py", ".ci"}  # no rooms
 # Rooms whose files are told by one line: each is a section, or a kind.
-WHOLE = {"crm/api/", "crm/import_kinds/", "crm/sections/", "crm/web/"}
+WHOLE = {"crm/api/", "crm/imports/kinds/", "crm/sections/", "crm/tables/", "crm/web/"}
 
 
 def rooms() -> set[str]:

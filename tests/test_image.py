@@ -26,7 +26,7 @@ CODE, HOME = "/opt/teledom", "/srv/teledom"
 IMPORTED = """
 import json, sys
 before = set(sys.modules)  # what the environment itself loads at every start
-import teledom, node, crm.calls, crm.timeline, crm.store, crm.town
+import teledom, node, crm.calls.calls, crm.calls.timeline, crm.store, crm.town.town
 import crm.migrations.versions
 from alembic import command
 files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if name not in before}

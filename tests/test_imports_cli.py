@@ -10,9 +10,9 @@ import pytest
 
 import imports_cli
 from config import Config, load
-from crm.imports import ImportKind, describe
+from crm.imports.imports import ImportKind, describe
 from crm.store import Store, upgrade
-from crm.town import fill
+from crm.town.town import fill
 
 Output = pytest.CaptureFixture[str]
 FLATS = "Дом;Город;Улица;Номер дома;Квартира;Этаж\n;Копейск;ул. Мира;1;12;{}\n"

@@ -15,7 +15,7 @@ import trio.testing
 from actors.domophone import Claim, Hold
 from actors.journal import Journal
 from config import Config, JournalConfig, NodeConfig
-from crm.records import CallRecord, LegEnd, LegRecord, Outcome
+from crm.values.records import CallRecord, LegEnd, LegRecord, Outcome
 from live import (
     NODE_AWAY,
     NODE_NOT_READY,

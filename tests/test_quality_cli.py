@@ -17,11 +17,11 @@ import pytest
 
 import quality_cli
 import teledom
-from crm.quality import CallType, CampaignState, Hours, Only, Result, Scope, Task
-from crm.quality_campaigns import campaigns, find_campaign, find_flat
-from crm.quality_tasks import claim_task, due_tasks, finish_task, put_back
+from crm.quality.campaigns import campaigns, find_campaign, find_flat
+from crm.quality.tasks import claim_task, due_tasks, finish_task, put_back
 from crm.store import Store, upgrade
-from crm.town import fill
+from crm.town.town import fill
+from crm.values.quality import CallType, CampaignState, Hours, Only, Result, Scope, Task
 
 ZONE = "Asia/Yekaterinburg"
 FLATS = 13  # of the demo town

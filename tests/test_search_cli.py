@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 import teledom
 from crm.model import City, House
-from crm.search import Found, search
-from crm.search_model import SearchWord
+from crm.search.search import Found, search
 from crm.store import Store, upgrade
+from crm.tables.search import SearchWord
 from crm.who import SYSTEM
 
 

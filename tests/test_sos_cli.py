@@ -12,10 +12,10 @@ import attrs
 import pytest
 
 import teledom
-from crm.sos import Lease, Why
-from crm.sos_leases import add_numbers, commit, load_pool
+from crm.sos.leases import add_numbers, commit, load_pool
 from crm.store import Store, upgrade
-from crm.town import city_fias, fill
+from crm.town.town import city_fias, fill
+from crm.values.sos import Lease, Why
 
 NOW = time.time()
 CHEL, KOP = city_fias("Челябинск"), city_fias("Копейск")

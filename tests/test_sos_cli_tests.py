@@ -12,10 +12,10 @@ import pytest
 
 import sos_cli
 import teledom
-from crm.calls import save_calls
-from crm.records import CallRecord, Outcome
-from crm.sos_tests import ask_test, claim_test, due_tests, finish_test, put_back
+from crm.calls.calls import save_calls
+from crm.sos.tests import ask_test, claim_test, due_tests, finish_test, put_back
 from crm.store import Store
+from crm.values.records import CallRecord, Outcome
 from tests.test_sos_cli import NOW, Output, as_json, local, printed, refused, store
 
 __all__ = ["store"]

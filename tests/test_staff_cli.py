@@ -16,9 +16,9 @@ import pytest
 import config
 import staff_cli
 import teledom
-from crm.passwords import Passwords
-from crm.sign_in import Origin, sign_in
-from crm.staff import who_is
+from crm.staff.passwords import Passwords
+from crm.staff.sign_in import Origin, sign_in
+from crm.staff.staff import who_is
 from crm.store import Store, upgrade
 
 Output = pytest.CaptureFixture[str]

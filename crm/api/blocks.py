@@ -12,7 +12,7 @@ from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.api.shapes import moment
-from crm.blocks import (
+from crm.housing.blocks import (
     FLATS_MOST,
     REASON_LONGEST,
     NewBlock,

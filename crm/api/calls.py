@@ -15,15 +15,15 @@ from msgspec import Meta, Struct
 from crm.api import shapes
 from crm.api.guard import Asked
 from crm.api.problems import problems
-from crm.call_rows import KINDS, CallQuery
-from crm.call_search import FoundCall, search_calls, see_call
-from crm.call_verdicts import verdicts
-from crm.call_words import sentence
+from crm.calls.rows import KINDS, CallQuery
+from crm.calls.search import FoundCall, search_calls, see_call
+from crm.calls.timeline import rang_s, talked_s
+from crm.calls.verdicts import verdicts
+from crm.calls.words import sentence
 from crm.recordings import recording_of
-from crm.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from crm.rights import Right
 from crm.site import site_of
-from crm.timeline import rang_s, talked_s
+from crm.values.records import CallRecord, EntryKind, LegEnd, LegRecord, Outcome
 from crm.who import Invalid
 
 CALLS = "Calls"

@@ -7,16 +7,16 @@ from litestar import Response, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta, Struct
 
-from crm import billing_feeds
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.shapes import moment
-from crm.code_panels import panels_told
-from crm.code_runs import Code, codes_of, make_by_hand, runs, tell_again
-from crm.codes import next_week
-from crm.company_parts import chores_of, wake
-from crm.debts import unknown_contracts, unknown_debts
+from crm.companies import billing_feeds
+from crm.companies.code_panels import panels_told
+from crm.companies.code_runs import Code, codes_of, make_by_hand, runs, tell_again
+from crm.companies.codes import next_week
+from crm.companies.debts import unknown_contracts, unknown_debts
+from crm.companies.parts import chores_of, wake
 from crm.rights import Right
 from crm.site import site_of
 from crm.who import Conflict

@@ -11,9 +11,9 @@ from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.shapes import moment
-from crm.device_access import forget_relay_certificate, panel_was_reset
-from crm.panel_doors import last_openings
-from crm.panel_queue import waiting_for
+from crm.devices.access import forget_relay_certificate, panel_was_reset
+from crm.devices.doors import last_openings
+from crm.devices.queue import waiting_for
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
 from crm.who import Forbidden

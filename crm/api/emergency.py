@@ -10,14 +10,15 @@ from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from config import Config
-from crm import sos_desk, sos_numbers
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.site import Site, part, site_of
-from crm.sos import Lease
-from crm.sos_desk import LeaseFilter
+from crm.sos import desk as sos_desk
+from crm.sos import numbers as sos_numbers
+from crm.sos.desk import LeaseFilter
+from crm.values.sos import Lease
 from crm.who import NotFound
 
 TAGS = ["112"]

@@ -16,7 +16,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from crm.site import Site, address_of
-from crm.tokens import who_is_token
+from crm.staff.tokens import who_is_token
 from crm.who import Who
 
 Asked = Request[Who, Any, State]

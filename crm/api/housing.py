@@ -28,13 +28,13 @@ from crm.api.housing_types import (
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
-from crm.house_doors import Numbering, doors_of, renumber
-from crm.house_grid import GridFlat, grid_of
-from crm.house_plan import DoorText
-from crm.house_removal import delete_entrance, delete_house
-from crm.new_houses import GateHouse, add_flats, add_gate, make_house
+from crm.housing.doors import Numbering, doors_of, renumber
+from crm.housing.grid import GridFlat, grid_of
+from crm.housing.new_houses import GateHouse, add_flats, add_gate, make_house
+from crm.housing.plan import DoorText
+from crm.housing.removal import delete_entrance, delete_house
+from crm.housing.ring import ring_flat
 from crm.rights import Right
-from crm.ring import ring_flat
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import site_of
 

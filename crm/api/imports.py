@@ -15,10 +15,10 @@ from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
-from crm.import_preview import preview_keys
-from crm.import_worker import ImportWorker
-from crm.imports import MAX_BYTES, ImportKind, ImportState, ImportView, describe, list_imports
-from crm.key_formats import KeyFormat
+from crm.imports.imports import MAX_BYTES, ImportKind, ImportState, ImportView, describe, list_imports
+from crm.imports.preview import preview_keys
+from crm.imports.worker import ImportWorker
+from crm.keys.formats import KeyFormat
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
 from crm.who import Conflict, Invalid

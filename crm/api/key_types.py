@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from crm.key_formats import KeyFormat
-from crm.key_model import KeyScope, Technology
+from crm.keys.formats import KeyFormat
+from crm.tables.keys import KeyScope, Technology
 
 LINES_MOST = 5000
 KeyText = Annotated[

@@ -26,10 +26,8 @@ from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.api.shapes import moment
-from crm.key_formats import Reading, written
-from crm.key_import import guess_format, import_keys, preview
-from crm.key_reach import Binding
-from crm.keys import (
+from crm.keys.formats import Reading, written
+from crm.keys.keys import (
     KeyInfo,
     add_key,
     change_bindings,
@@ -39,6 +37,8 @@ from crm.keys import (
     lose_key,
     panels_of_key,
 )
+from crm.keys.many import guess_format, import_keys, preview
+from crm.keys.reach import Binding
 from crm.site import site_of
 
 TAG = "Keys"

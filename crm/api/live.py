@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from crm.api.guard import Asked
 from crm.api.problems import problems
-from crm.panel_reach import panels_within
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
+from crm.sos.reach import panels_within
 from crm.who import Refused
 from live import LiveAlarm, LiveBoard, LiveCall, NodeRow, limited
 

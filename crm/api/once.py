@@ -9,8 +9,8 @@ import msgspec
 from litestar import Response
 
 from crm.api.guard import Asked
-from crm.idempotency import Answer, request_hash, run_once
 from crm.site import site_of
+from crm.staff.idempotency import Answer, request_hash, run_once
 
 HEADER = "idempotency-key"
 

@@ -13,9 +13,9 @@ from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.api.shapes import ID
-from crm.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
+from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
+from crm.housing.rings import Ringing, accounts_of_resident, rings_of_accounts
 from crm.rights import Right
-from crm.rings import Ringing, accounts_of_resident, rings_of_accounts
 from crm.site import site_of
 
 

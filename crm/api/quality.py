@@ -18,7 +18,10 @@ from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
-from crm.quality import (
+from crm.quality.desk import CampaignNow, ask_test, change_state, get_campaign, look_at_test, make_campaign
+from crm.recordings import file_of, heard, pass_on
+from crm.site import site_of
+from crm.values.quality import (
     ATTEMPT_SPACING_S,
     ATTEMPTS,
     PER_HOUSE,
@@ -33,9 +36,6 @@ from crm.quality import (
     Task,
     hours_from,
 )
-from crm.quality_desk import CampaignNow, ask_test, change_state, get_campaign, look_at_test, make_campaign
-from crm.recordings import file_of, heard, pass_on
-from crm.site import site_of
 from crm.who import Invalid
 
 CAMPAIGNS, FLATS = "Campaigns", "Flats"

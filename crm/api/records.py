@@ -16,7 +16,7 @@ from crm.api import shapes
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
-from crm.resource import Field, Find, Kind, Link, Query, Resource
+from crm.desk.resource import Field, Find, Kind, Link, Query, Resource
 from crm.site import site_of
 from crm.who import Invalid
 

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from crm.api.guard import Asked
 from crm.api.problems import problems
-from crm.search import Found, search
+from crm.search.search import Found, search
 from crm.site import site_of
 
 

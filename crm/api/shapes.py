@@ -1,4 +1,4 @@
-"""The JSON of records, made from their descriptions (crm.resource): what is read, what makes one, what changes one.
+"""The JSON of records, made from their descriptions (crm.desk.resource): what is read, what makes one, what changes one.
 
 Times are RFC 3339 with a zone. A field that is left out of a change stays as it is; null empties it. Secrets are taken
 and never given.
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from crm.resource import Field, Kind, Link, Resource, Row, Values
+from crm.desk.resource import Field, Kind, Link, Resource, Row, Values
 
 ID = Annotated[int, Meta(ge=1, le=2**31 - 1, examples=[17])]
 LABELS = {Kind.REFERENCE: "the id of one of"}

@@ -8,7 +8,6 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 from msgspec import UNSET
 
-from crm import groups, staff
 from crm.api.guard import Asked
 from crm.api.once import once
 from crm.api.problems import problems
@@ -26,11 +25,12 @@ from crm.api.staff_shapes import (
     group_shape,
     reach_of,
 )
-from crm.groups import change_group, create_group, delete_group, get_group
-from crm.passwords import Passwords
-from crm.sessions import revoke_sessions
 from crm.site import site_of
-from crm.tokens import create_token, revoke_token
+from crm.staff import groups, staff
+from crm.staff.groups import change_group, create_group, delete_group, get_group
+from crm.staff.passwords import Passwords
+from crm.staff.sessions import revoke_sessions
+from crm.staff.tokens import create_token, revoke_token
 
 
 def _about(id: str, summary: str, tag: str, *statuses: int) -> dict[str, Any]:

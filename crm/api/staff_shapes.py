@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from crm.api.shapes import ID, moment
-from crm.groups import Group
 from crm.rights import Reach, Right
-from crm.staff import Employee
+from crm.staff.groups import Group
+from crm.staff.staff import Employee
 
 Login = Annotated[str, Meta(min_length=2, max_length=64, examples=["petrov"])]
 Name = Annotated[str, Meta(min_length=1, max_length=100, examples=["Пётр Петров"])]

@@ -1,4 +1,4 @@
-"""The sections of the CRM, each as descriptions of its records (crm.resource): all that there is, by name."""
+"""The sections of the CRM, each as descriptions of its records (crm.desk.resource): all that there is, by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from crm.resource import Resource
+from crm.desk.resource import Resource
 from crm.sections import (
     accounts,
     blocks,

@@ -10,10 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.model import Account, AccountFlat, Domophone, Phone, PhoneFlat, Platform, table
-from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Reach, Right
-from crm.search_places import begins
+from crm.search.places import begins
 from crm.sections.people import (
     RESIDENTS,
     SECTION,

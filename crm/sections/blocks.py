@@ -1,4 +1,4 @@
-"""Blocks of flats, and the kinds of block that there are. Blocks are set and taken back by crm.blocks."""
+"""Blocks of flats, and the kinds of block that there are. Blocks are set and taken back by crm.housing.blocks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.block_model import BlockKindRow
-from crm.company_model import Company
-from crm.key_panels import sync_flats
+from crm.desk.resource import Field, Find, Kind, Resource, Row
+from crm.keys.panels import sync_flats
 from crm.model import FlatBlock, table
-from crm.resource import Field, Find, Kind, Resource, Row
 from crm.rights import Right
 from crm.sections.right_names import rights_by_section
 from crm.sections.shared import FLAT_TITLE, FLATS, FLATS_IN_HOUSES, HOUSE_TITLE, HOUSES, reach_of_houses
+from crm.tables.blocks import BlockKindRow
+from crm.tables.companies import Company
 from crm.who import Conflict, Who
 
 SECTION = "Blocks"

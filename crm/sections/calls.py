@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from crm.resource import Resource
+from crm.desk.resource import Resource
 
 RESOURCES: tuple[Resource, ...] = ()

@@ -11,15 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.code_panels import end_code, panels_know
-from crm.code_runs import all_within
-from crm.company_model import CodeDelivery, CodeRun, Company, CompanyCode
+from crm.companies.code_panels import end_code, panels_know
+from crm.companies.code_runs import all_within
+from crm.desk.resource import Field, Find, Kind, Resource, Row
 from crm.model import House, table
-from crm.resource import Field, Find, Kind, Resource, Row
 from crm.rights import Reach, Right
-from crm.search_index import Indexed, reindex
-from crm.search_model import SearchWord
+from crm.search.index import Indexed, reindex
 from crm.sections.shared import clean_phone
+from crm.tables.companies import CodeDelivery, CodeRun, Company, CompanyCode
+from crm.tables.search import SearchWord
 from crm.who import Conflict
 
 COMPANIES, RUNS, CODES = table(Company), table(CodeRun), table(CompanyCode)

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.call_model import Call
-from crm.device_access import panels_near
+from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
+from crm.devices.access import panels_near
+from crm.devices.queue import wake_panels
 from crm.model import (
     Account,
     Dialling,
@@ -21,12 +22,11 @@ from crm.model import (
     Vendor,
     table,
 )
-from crm.panel_queue import wake_panels
-from crm.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
 from crm.rights import Right
 from crm.sections import ties
 from crm.sections.reached import check_reached, prepare_reached, reached_fields
 from crm.sections.shared import clean_mac, clean_phone
+from crm.tables.calls import Call
 from crm.who import Invalid, Who
 
 DOMOPHONES = table(Domophone)

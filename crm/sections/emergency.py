@@ -1,15 +1,15 @@
-"""112: numbers of the cities' pools, and test calls, to be looked at; crm.sos_numbers and crm.sos_desk change them."""
+"""112: numbers of the cities' pools, and test calls, to be looked at; crm.sos.numbers and crm.sos.desk change them."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
+from crm.desk.resource import Field, Find, Kind, Resource
 from crm.model import City, Domophone, table
-from crm.panel_reach import panel_within
-from crm.resource import Field, Find, Kind, Resource
 from crm.rights import Reach, Right
-from crm.sos import ways_to_write
-from crm.sos_model import SosLease, SosNumber, SosTest
+from crm.sos.reach import panel_within
+from crm.tables.sos import SosLease, SosNumber, SosTest
+from crm.values.sos import ways_to_write
 
 SECTION = "112"
 NUMBERS, TESTS, LEASES = table(SosNumber), table(SosTest), table(SosLease)

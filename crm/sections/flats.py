@@ -6,11 +6,11 @@ import time
 
 import sqlalchemy as sa
 
-from crm.debts import settle
+from crm.companies.debts import settle
+from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.model import DomophoneEntrance, Entrance, EntranceFlat, Flat, HouseEntrance, table
-from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
-from crm.search_text import readings
+from crm.search.text import readings
 from crm.sections import ties
 from crm.sections.housing import PREFIX, SECTION, houses_named
 from crm.sections.shared import (
@@ -31,7 +31,7 @@ IN_ORDER = sa.case((_DIGITS == 0, "9" * 20), else_=_FILLED) + FLATS.c.number
 
 
 def _entrance_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
-    """What stands at an entrance does not lose it by the way: crm.house_removal does that."""
+    """What stands at an entrance does not lose it by the way: crm.housing.removal does that."""
     if after is not None:
         return
     for of in (table(EntranceFlat), table(DomophoneEntrance)):

@@ -6,14 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.company_model import Company
+from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.model import City, Entrance, Flat, House, HouseEntrance, Street, table
-from crm.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.rights import Right
-from crm.search_index import Indexed, reindex
-from crm.search_model import SearchWord
-from crm.search_places import words_match
-from crm.search_text import readings
+from crm.search.index import Indexed, reindex
+from crm.search.places import words_match
+from crm.search.text import readings
 from crm.sections import ties
 from crm.sections.shared import (
     CITIES,
@@ -24,6 +22,8 @@ from crm.sections.shared import (
     reach_of_houses,
     widens_reach,
 )
+from crm.tables.companies import Company
+from crm.tables.search import SearchWord
 from crm.who import Conflict, Who
 
 STREETS, ENTRANCES, COMPANIES = table(Street), table(Entrance), table(Company)
@@ -182,7 +182,7 @@ def _check_house(connection: sa.Connection, who: Who, id: int | None, values: Va
 
 
 def _house_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
-    """A house is found by its address. What stands on it is not deleted by the way: crm.house_removal does that."""
+    """A house is found by its address. What stands on it is not deleted by the way: crm.housing.removal does that."""
     if after is not None:
         named = ("street_id", "number", "city_id")
         if before is None or any(before.values[each] != after.values[each] for each in named):

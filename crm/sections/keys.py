@@ -1,4 +1,4 @@
-"""RFID keys: found by any way of writing them, by what they are bound to, lost or not. crm.keys changes them."""
+"""RFID keys: found by any way of writing them, by what they are bound to, lost or not. crm.keys.keys changes them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from crm.key_formats import KeyFormat, reverse, ways
-from crm.key_model import Key, KeyBinding, KeyScope, Technology
-from crm.key_reach import keys_within
-from crm.keys import BY_TAIL
+from crm.desk.resource import Field, Find, Kind, Resource
+from crm.keys.formats import KeyFormat, reverse, ways
+from crm.keys.keys import BY_TAIL
+from crm.keys.reach import keys_within
 from crm.model import table
-from crm.people_model import ResidentFlat
-from crm.resource import Field, Find, Kind, Resource
 from crm.rights import Reach, Right
-from crm.search_model import SearchWord
 from crm.sections.shared import read_id
+from crm.tables.keys import Key, KeyBinding, KeyScope, Technology
+from crm.tables.people import ResidentFlat
+from crm.tables.search import SearchWord
 
 SECTION = "Keys"
 KEYS, _BINDINGS, _WORDS = table(Key), table(KeyBinding), table(SearchWord)

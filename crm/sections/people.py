@@ -10,17 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.key_model import KeyBinding, KeyScope
-from crm.key_panels import sync_keys
+from crm.desk.resource import Field, Find, Kind, Link, Reaches, Resource, Row, Values, choices
+from crm.keys.panels import sync_keys
 from crm.model import Role, table
-from crm.people_model import Resident, ResidentFlat
-from crm.resource import Field, Find, Kind, Link, Reaches, Resource, Row, Values, choices
 from crm.rights import Reach, Right
-from crm.search_index import Indexed, reindex
-from crm.search_model import SearchWord
-from crm.search_places import begins, words_match
-from crm.search_text import phones_of, words_of
+from crm.search.index import Indexed, reindex
+from crm.search.places import begins, words_match
+from crm.search.text import phones_of, words_of
 from crm.sections.shared import FLATS, HOUSES, clean_phone, read_id
+from crm.tables.keys import KeyBinding, KeyScope
+from crm.tables.people import Resident, ResidentFlat
+from crm.tables.search import SearchWord
 from crm.who import Conflict, Forbidden, Who
 
 SECTION = "Users"

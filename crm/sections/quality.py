@@ -1,19 +1,19 @@
 """Quality calls: campaigns, their tasks, and the results of calls to flats' handsets.
 
 Campaigns go over houses as they come, so they are seen by who sees everywhere; tasks and results belong to their flat's
-house. What makes and changes them is crm.quality_desk's.
+house. What makes and changes them is crm.quality.desk's.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
+from crm.desk.resource import Field, Find, Kind, Resource, choices
 from crm.model import table
-from crm.quality import CampaignState, TaskState
-from crm.quality_model import QualityCampaign, QualityResult, QualityTask
-from crm.resource import Field, Find, Kind, Resource, choices
 from crm.rights import Reach, Right
 from crm.sections.shared import CITIES, FLAT_TITLE, FLATS, HOUSE_TITLE, HOUSES, reach_of_houses
+from crm.tables.quality import QualityCampaign, QualityResult, QualityTask
+from crm.values.quality import CampaignState, TaskState
 
 SECTION = "Quality"
 RESULTS, TASKS, CAMPAIGNS = table(QualityResult), table(QualityTask), table(QualityCampaign)

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.device_access import check_url, is_own, same_host
-from crm.resource import Field, Find, Kind, Row, Values
+from crm.desk.resource import Field, Find, Kind, Row, Values
+from crm.devices.access import check_url, is_own, same_host
 from crm.rights import Right
 from crm.who import Invalid, Who
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.device_access import entrances_near, relays_near
-from crm.device_model import Relay, RelayChannel
+from crm.desk.resource import Field, Find, Kind, Resource, Row, Values
+from crm.devices.access import entrances_near, relays_near
+from crm.devices.relays import CHANNELS_MOST, RelayModel
 from crm.model import Entrance, HouseEntrance, table
-from crm.relays import CHANNELS_MOST, RelayModel
-from crm.resource import Field, Find, Kind, Resource, Row, Values
 from crm.rights import Reach, Right
 from crm.sections.devices import SECTION
 from crm.sections.reached import check_reached, prepare_reached, reached_fields
 from crm.sections.shared import clean_mac
+from crm.tables.devices import Relay, RelayChannel
 from crm.who import Who
 
 RELAYS, CHANNELS, ENTRANCES = table(Relay), table(RelayChannel), table(Entrance)

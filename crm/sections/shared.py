@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from crm.desk.resource import Values
 from crm.model import City, EntranceFlat, Flat, House, HouseEntrance, Street, table
-from crm.resource import Values
 from crm.rights import Reach
 from crm.who import Who
 

@@ -1,7 +1,7 @@
 """Employees, groups, sign-ins, tokens, and the history of changes: as lists, for reading.
 
-They hang on no house, so they are seen by who has the right everywhere. What changes them are crm.staff, crm.groups and
-crm.tokens, by pages and requests of their own.
+They hang on no house, so they are seen by who has the right everywhere. What changes them is in crm/staff/, by pages
+and requests of their own.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm.lockout import SignInOutcome, login_of
+from crm.desk.resource import Field, Find, Kind, Resource
 from crm.model import table
-from crm.resource import Field, Find, Kind, Resource
 from crm.rights import Reach, Right
-from crm.staff_model import ApiToken, Change, Employee, EmployeeGroup, Group, SignIn
+from crm.staff.lockout import SignInOutcome, login_of
+from crm.tables.staff import ApiToken, Change, Employee, EmployeeGroup, Group, SignIn
 
 SECTION = "Staff"
 EMPLOYEES, GROUPS, TOKENS = table(Employee), table(Group), table(ApiToken)

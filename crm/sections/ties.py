@@ -1,6 +1,6 @@
 """What follows when a flat, an entrance, a house or a panel is tied to another, or is no more: panels learn and forget.
 
-Most are a Link's `changed` (crm.resource), with the two ids in its order: it works in the transaction that ties.
+Most are a Link's `changed` (crm.desk.resource), with the two ids in its order: it works in the transaction that ties.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import time
 
 import sqlalchemy as sa
 
-from crm.code_panels import sync_codes
-from crm.key_panels import sync_flats, sync_panels
+from crm.companies.code_panels import sync_codes
+from crm.keys.panels import sync_flats, sync_panels
 from crm.model import DomophoneEntrance, HouseEntrance, table
 
 _AT, _SERVES = table(DomophoneEntrance), table(HouseEntrance)

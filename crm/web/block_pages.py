@@ -1,4 +1,4 @@
-"""Blocks: set for flats of a house with a look at how many that are, and taken back (crm.blocks does both).
+"""Blocks: set for flats of a house with a look at how many that are, and taken back (crm.housing.blocks does both).
 
 Lists and records are pages as all have; what changes blocks is under /blocks.
 """
@@ -15,9 +15,17 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
-from crm.blocks import HAND, NewBlock, block_flats, flats_of, preview_blocks, settable_kinds, take_back
-from crm.house_grid import zone_of
-from crm.resource import Field, Kind, Row
+from crm.desk.resource import Field, Kind, Row
+from crm.housing.blocks import (
+    HAND,
+    NewBlock,
+    block_flats,
+    flats_of,
+    preview_blocks,
+    settable_kinds,
+    take_back,
+)
+from crm.housing.grid import zone_of
 from crm.rights import Right
 from crm.sections.blocks import BLOCKS_RESOURCE, KINDS
 from crm.sections.flats import FLATS_RESOURCE

@@ -18,9 +18,9 @@ from attrs import define, field
 from litestar import Request
 from litestar.types import Receive, Send
 
-from crm.panel_reach import panels_within
 from crm.rights import Right
 from crm.site import Site, address_of
+from crm.sos.reach import panels_within
 from crm.store import StoreError
 from crm.web.board_view import BoardView, Viewer
 from crm.web.guard import cookie_name, signed_in

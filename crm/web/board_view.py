@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from attrs import define, field, frozen
 
-from crm.call_words import outcome_words
+from crm.calls.words import outcome_words
 from crm.rights import Right, Rights
 from crm.web import language as languages
 from crm.web import show

@@ -12,16 +12,16 @@ from litestar import Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from crm.call_drawing import draw
-from crm.call_rows import CallQuery
-from crm.call_search import CallPage, FoundCall, every_call, listens, search_calls, see_call
-from crm.call_verdicts import verdicts
-from crm.call_words import OUTCOMES, sentence
+from crm.calls.drawing import draw
+from crm.calls.rows import CallQuery
+from crm.calls.search import CallPage, FoundCall, every_call, listens, search_calls, see_call
+from crm.calls.timeline import rang_s, talked_s
+from crm.calls.verdicts import verdicts
+from crm.calls.words import OUTCOMES, sentence
 from crm.recordings import recording_of
-from crm.records import CallRecord, EntryKind, Outcome
 from crm.rights import Right
 from crm.site import site_of
-from crm.timeline import rang_s, talked_s
+from crm.values.records import CallRecord, EntryKind, Outcome
 from crm.web import language as languages
 from crm.web import show
 from crm.web.forms import read_time

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get
 
-from crm.resource import Find, Query, Row
+from crm.desk.resource import Find, Query, Row
 from crm.rights import Right
 from crm.sections import all_resources
 from crm.sections.staff import CHANGES_RESOURCE, SECTION

@@ -12,15 +12,15 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm import billing_feeds
-from crm.chores import Chores
-from crm.code_panels import panels_told
-from crm.code_runs import Code, codes_of, make_by_hand, runs, tell_again
-from crm.codes import next_week
-from crm.company_parts import chores_of, wake
-from crm.debts import unknown_contracts, unknown_debts
+from crm.companies import billing_feeds
+from crm.companies.chores import Chores
+from crm.companies.code_panels import panels_told
+from crm.companies.code_runs import Code, codes_of, make_by_hand, runs, tell_again
+from crm.companies.codes import next_week
+from crm.companies.debts import unknown_contracts, unknown_debts
+from crm.companies.parts import chores_of, wake
+from crm.desk.resource import Row
 from crm.model import House, table
-from crm.resource import Row
 from crm.rights import Right
 from crm.sections.shared import HOUSE_TITLE, HOUSES_IN_CITIES
 from crm.site import Site, site_of

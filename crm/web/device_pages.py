@@ -11,15 +11,15 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.call_model import Call
-from crm.device_access import forget_relay_certificate, panel_was_reset
+from crm.desk.resource import Row
+from crm.devices.access import forget_relay_certificate, panel_was_reset
+from crm.devices.doors import channels_of, last_openings, serves
+from crm.devices.queue import waiting_for
 from crm.model import Flat, House, table
-from crm.panel_doors import channels_of, last_openings, serves
-from crm.panel_queue import waiting_for
-from crm.resource import Row
 from crm.rights import Reach, Right
 from crm.site import Site, part, site_of, wait_for
-from crm.sos_model import SosTest
+from crm.tables.calls import Call
+from crm.tables.sos import SosTest
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render
 from crm.web.record_pages import Form, show_record

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
-from crm.resource import Field, Kind, Values
+from crm.desk.resource import Field, Kind, Values
 from crm.who import Invalid
 
 

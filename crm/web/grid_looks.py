@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from crm.house_grid import FlatState, GridFlat
-from crm.records import Outcome
+from crm.housing.grid import FlatState, GridFlat
 from crm.rights import Right
+from crm.values.records import Outcome
 from crm.web.show import Clock
 
 

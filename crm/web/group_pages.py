@@ -12,13 +12,13 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.groups import change_group, create_group, delete_group, get_group
-from crm.resource import Field, Kind, Row
+from crm.desk.resource import Field, Kind, Row
 from crm.rights import Reach, Right, format_rights
 from crm.sections.right_names import rights_by_section
 from crm.sections.staff import GROUPS_RESOURCE
 from crm.site import Site, site_of
-from crm.staff import find_employees
+from crm.staff.groups import change_group, create_group, delete_group, get_group
+from crm.staff.staff import find_employees
 from crm.web.forms import read_reference
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render, translate

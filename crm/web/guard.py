@@ -16,9 +16,9 @@ from litestar.connection import ASGIConnection
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from config import WebConfig
-from crm.sessions import Origin, SessionLimits, find_session
 from crm.site import Site, address_of
-from crm.staff import who_is
+from crm.staff.sessions import Origin, SessionLimits, find_session
+from crm.staff.staff import who_is
 from crm.store import Store
 from crm.web.page import SignedIn
 

@@ -9,10 +9,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.house_doors import Numbering, doors_of, link_panel, renumber, unlink_panel
-from crm.house_removal import delete_entrance, delete_house, on_entrance, on_house
-from crm.new_houses import GateHouse, add_gate
-from crm.resource import Row
+from crm.desk.resource import Row
+from crm.housing.doors import Numbering, doors_of, link_panel, renumber, unlink_panel
+from crm.housing.new_houses import GateHouse, add_gate
+from crm.housing.removal import delete_entrance, delete_house, on_entrance, on_house
 from crm.rights import Right
 from crm.sections.flats import ENTRANCES_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE, PREFIX

@@ -10,12 +10,12 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.flat_card import FlatCard, card_of
-from crm.house_doors import doors_of
-from crm.house_grid import grid_of, zone_of
-from crm.resource import Row
+from crm.desk.resource import Row
+from crm.housing.doors import doors_of
+from crm.housing.flat_card import FlatCard, card_of
+from crm.housing.grid import grid_of, zone_of
+from crm.housing.ring import ring_flat
 from crm.rights import Right
-from crm.ring import ring_flat
 from crm.sections.flats import FLATS_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of

@@ -1,6 +1,6 @@
 """The pages of imports: what can be imported, a file taken in, how far it is, and what is wrong with it.
 
-A file is checked first, then written when somebody says so; the work is crm.import_worker's. A page of one that is going
+A file is checked first, then written when somebody says so; the work is crm.imports.worker's. A page of one that is going
 on asks for its progress each second, quietly.
 """
 
@@ -21,9 +21,17 @@ from litestar.middleware.csrf import CSRF_SECRET_LENGTH, generate_csrf_hash
 from litestar.params import Body, FromPath
 from litestar.response import File, Redirect
 
-from crm.import_preview import KeyPreview, preview_keys
-from crm.import_worker import GOING, ImportWorker
-from crm.imports import MAX_BYTES, ImportKind, ImportState, ImportView, KindInfo, describe, list_imports
+from crm.imports.imports import (
+    MAX_BYTES,
+    ImportKind,
+    ImportState,
+    ImportView,
+    KindInfo,
+    describe,
+    list_imports,
+)
+from crm.imports.preview import KeyPreview, preview_keys
+from crm.imports.worker import GOING, ImportWorker
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
 from crm.web.import_faults import said_fault

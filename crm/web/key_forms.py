@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
-from crm.key_model import KeyScope
-from crm.key_reach import Binding
+from crm.keys.reach import Binding
 from crm.rights import Right
 from crm.sections.keys import SCOPES
 from crm.site import Site
+from crm.tables.keys import KeyScope
 from crm.web.forms import read_reference
 from crm.who import Invalid, Refused, Who
 

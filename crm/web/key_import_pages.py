@@ -7,12 +7,12 @@ from typing import Any
 
 from litestar import Response, get, post
 
-from crm.key_formats import KeyFormat
-from crm.key_import import Guess, Line, guess_format, import_keys, preview
-from crm.key_model import Technology
+from crm.keys.formats import KeyFormat
+from crm.keys.many import Guess, Line, guess_format, import_keys, preview
 from crm.rights import Right
 from crm.sections.keys import FORMATS, TECHNOLOGIES
 from crm.site import site_of
+from crm.tables.keys import Technology
 from crm.web.key_forms import Form, binding_of, binding_text, errors_of, scopes_for, text_of
 from crm.web.page import Asked, render
 from crm.who import Conflict, Forbidden, Invalid, NotFound

@@ -12,16 +12,24 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.key_formats import KeyFormat, ways, written
-from crm.key_import import preview
-from crm.key_model import KeyScope, Technology
-from crm.key_panels import told_of_key
-from crm.key_reach import Binding
-from crm.keys import add_key, change_bindings, find_key_again, find_keys, get_key, lose_key, panels_of_key
-from crm.resource import Row
+from crm.desk.resource import Row
+from crm.keys.formats import KeyFormat, ways, written
+from crm.keys.keys import (
+    add_key,
+    change_bindings,
+    find_key_again,
+    find_keys,
+    get_key,
+    lose_key,
+    panels_of_key,
+)
+from crm.keys.many import preview
+from crm.keys.panels import told_of_key
+from crm.keys.reach import Binding
 from crm.rights import Right
 from crm.sections.keys import FORMATS, KEYS_RESOURCE, SCOPES, TECHNOLOGIES
 from crm.site import Site, site_of
+from crm.tables.keys import KeyScope, Technology
 from crm.web import key_import_pages
 from crm.web.key_forms import (
     Form,

@@ -15,7 +15,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from crm.resource import Field, Find, Kind, Query, Resource
+from crm.desk.resource import Field, Find, Kind, Query, Resource
 from crm.site import Site, site_of
 from crm.web import show
 from crm.web.forms import read_reference, read_time

@@ -11,10 +11,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.house_doors import doors_of
-from crm.house_plan import DoorText, HousePlan, PlannedDoor, PlannedFlat, plan, read_doors
-from crm.new_houses import add_flats, make_house, preview
-from crm.resource import Row
+from crm.desk.resource import Row
+from crm.housing.doors import doors_of
+from crm.housing.new_houses import add_flats, make_house, preview
+from crm.housing.plan import DoorText, HousePlan, PlannedDoor, PlannedFlat, plan, read_doors
 from crm.rights import Right
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of

@@ -22,7 +22,7 @@ from litestar import MediaType, Request, Response
 from litestar.datastructures import State
 from litestar.utils.scope.state import ScopeState
 
-from crm.resource import Row
+from crm.desk.resource import Row
 from crm.rights import Right
 from crm.site import Site, site_of
 from crm.web import language as languages

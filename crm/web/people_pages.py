@@ -11,20 +11,20 @@ import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.response import Redirect
 
-from crm.call_model import Call
-from crm.key_model import KeyScope
-from crm.key_reach import Binding
-from crm.keys import keys_bound_to
+from crm.desk.resource import Field, Kind, Row
+from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
+from crm.housing.rings import accounts_of_resident, rings_of_accounts
+from crm.keys.keys import keys_bound_to
+from crm.keys.reach import Binding
 from crm.model import AccountFlat, Phone, table
-from crm.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
-from crm.people_model import ResidentFlat
-from crm.resource import Field, Kind, Row
 from crm.rights import Right
-from crm.rings import accounts_of_resident, rings_of_accounts
 from crm.sections.accounts import ACCOUNTS_RESOURCE
 from crm.sections.people import RESIDENTS_RESOURCE
 from crm.sections.shared import FLAT_TITLE, FLATS, FLATS_IN_HOUSES
 from crm.site import Site, site_of
+from crm.tables.calls import Call
+from crm.tables.keys import KeyScope
+from crm.tables.people import ResidentFlat
 from crm.web.forms import read_form
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render

@@ -9,16 +9,16 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm import totp
-from crm.lockout import find_sign_ins
-from crm.passwords import TooBusy
 from crm.rights import Right
 from crm.sections.staff import OUTCOMES
-from crm.sessions import revoke_session, revoke_sessions, sessions_of
-from crm.sign_in import SignInFailed, change_own_password, turn_off_second_factor
 from crm.site import site_of
-from crm.staff import get_self, set_language
-from crm.staff_rules import LANGUAGES
+from crm.staff import totp
+from crm.staff.lockout import find_sign_ins
+from crm.staff.passwords import TooBusy
+from crm.staff.rules import LANGUAGES
+from crm.staff.sessions import revoke_session, revoke_sessions, sessions_of
+from crm.staff.sign_in import SignInFailed, change_own_password, turn_off_second_factor
+from crm.staff.staff import get_self, set_language
 from crm.web.guard import cookie_name, limits_of, origin_of
 from crm.web.language import LANGUAGES as LANGUAGE_NAMES
 from crm.web.menu import Item

@@ -11,7 +11,11 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
-from crm.quality import (
+from crm.desk.resource import Row
+from crm.quality.desk import change_state, get_campaign, list_campaigns, make_campaign, read_scope
+from crm.rights import Right
+from crm.site import Site, site_of
+from crm.values.quality import (
     ATTEMPT_SPACING_S,
     ATTEMPTS,
     BEGIN,
@@ -29,10 +33,6 @@ from crm.quality import (
     date_from,
     hours_from,
 )
-from crm.quality_desk import change_state, get_campaign, list_campaigns, make_campaign, read_scope
-from crm.resource import Row
-from crm.rights import Right
-from crm.site import Site, site_of
 from crm.web import quality_result_pages
 from crm.web.grid_looks import handset_look
 from crm.web.menu import Item

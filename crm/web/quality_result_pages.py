@@ -12,17 +12,17 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 from markupsafe import Markup
 
-from crm.house_grid import zone_of
+from crm.desk.resource import Row
+from crm.housing.grid import zone_of
 from crm.model import Flat
-from crm.quality import Result, TaskState
-from crm.quality_desk import ask_test, get_result, look_at_test
-from crm.quality_grid import draw
-from crm.quality_results import house_grid
+from crm.quality.desk import ask_test, get_result, look_at_test
+from crm.quality.grid import draw
+from crm.quality.results import house_grid
 from crm.recordings import file_of, heard, pass_on
-from crm.resource import Row
 from crm.rights import Right
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of
+from crm.values.quality import Result, TaskState
 from crm.web.grid_looks import handset_look
 from crm.web.page import Action, Asked, render
 

@@ -17,11 +17,11 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
+from crm.desk.resource import Field, Kind, Link, Resource, Row
 from crm.model import table
-from crm.resource import Field, Kind, Link, Resource, Row
 from crm.rights import Right
 from crm.site import Site, site_of
-from crm.staff_model import Change
+from crm.tables.staff import Change
 from crm.web import show
 from crm.web.forms import read_form
 from crm.web.list_pages import may_edit

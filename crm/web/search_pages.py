@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import MediaType, Response, get
 
-from crm.search import Found, search
+from crm.search.search import Found, search
 from crm.site import site_of
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, render

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 from babel.dates import format_date
 
-from crm.resource import Field, Kind
+from crm.desk.resource import Field, Kind
 
 
 @frozen

@@ -12,9 +12,9 @@ from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
-from crm.passwords import Passwords, TooBusy
-from crm.sign_in import SignInFailed, confirm_code, sign_in, sign_out
 from crm.site import Site, address_of, site_of
+from crm.staff.passwords import Passwords, TooBusy
+from crm.staff.sign_in import SignInFailed, confirm_code, sign_in, sign_out
 from crm.web.guard import cookie_name, limits_of, local, origin_of
 from crm.web.language import LANGUAGES
 from crm.web.page import render
@@ -23,7 +23,7 @@ Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED
 Anybody = Request[Any, Any, Any]
 OPEN = {"exclude_from_auth": True}
 BUSY_S = "5"
-TRIES_A_MINUTE = 60  # from one address, whatever comes of them; crm.lockout counts failures
+TRIES_A_MINUTE = 60  # from one address, whatever comes of them; crm.staff.lockout counts failures
 
 
 def _who_tries(request: Anybody) -> str:

@@ -1,6 +1,6 @@
 """The pages of 112: live calls and pools, who stood behind which number when, test calls.
 
-What is asked and done here goes through crm.sos_desk and crm.sos_numbers. The columns of the pools are fetched anew by
+What is asked and done here goes through crm.sos.desk and crm.sos.numbers. The columns of the pools are fetched anew by
 the page itself; live calls come by the board's events (board_pages.py).
 """
 
@@ -17,14 +17,15 @@ from litestar.params import Body, FromPath
 from litestar.response import Redirect, Stream
 
 from config import DEFAULT, Config
-from crm import sos_desk, sos_numbers
-from crm.resource import Row
+from crm.desk.resource import Row
 from crm.rights import Right
 from crm.sections.emergency import TESTS_RESOURCE
 from crm.site import Site, part, site_of
-from crm.sos import Standing
-from crm.sos_desk import LeaseFilter
-from crm.sos_text import places_of, why
+from crm.sos import desk as sos_desk
+from crm.sos import numbers as sos_numbers
+from crm.sos.desk import LeaseFilter
+from crm.sos.text import places_of, why
+from crm.values.sos import Standing
 from crm.web import show
 from crm.web.forms import read_time
 from crm.web.list_pages import csv_line

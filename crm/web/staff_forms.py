@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
-from crm.passwords import LONGEST, Passwords, TooBusy
-from crm.resource import Field, Kind
+from crm.desk.resource import Field, Kind
 from crm.rights import Right, parse_rights
 from crm.sections.staff import LANGUAGES
 from crm.site import Site
+from crm.staff.passwords import LONGEST, Passwords, TooBusy
 from crm.who import Conflict, Forbidden, Invalid, Refused
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]

@@ -1,4 +1,4 @@
-"""Employees: made, changed, let in and sent away; their passwords, second factors and sessions (crm.staff does it).
+"""Employees: made, changed, let in and sent away; their passwords, second factors and sessions (crm.staff.staff does it).
 
 Lists and records are pages as all have; what changes an employee is posted under /staff/employees.
 """
@@ -12,14 +12,14 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm import staff
-from crm.groups import find_groups
-from crm.lockout import find_sign_ins
-from crm.resource import Row
+from crm.desk.resource import Row
 from crm.rights import Right
 from crm.sections.staff import EMPLOYEES_RESOURCE, OUTCOMES
-from crm.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.site import Site, site_of
+from crm.staff import staff
+from crm.staff.groups import find_groups
+from crm.staff.lockout import find_sign_ins
+from crm.staff.sessions import revoke_session, revoke_sessions, sessions_of
 from crm.web.guard import limits_of
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render, translate

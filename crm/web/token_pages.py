@@ -1,4 +1,4 @@
-"""Tokens of programs: made, shown this once, revoked (crm.tokens does it)."""
+"""Tokens of programs: made, shown this once, revoked (crm.staff.tokens does it)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from crm.groups import find_groups
-from crm.resource import Field, Kind, Row
+from crm.desk.resource import Field, Kind, Row
 from crm.rights import Right, parse_rights
 from crm.sections.right_names import rights_by_section
 from crm.sections.staff import TOKENS_RESOURCE
 from crm.site import Site, site_of
-from crm.tokens import create_token, revoke_token
+from crm.staff.groups import find_groups
+from crm.staff.tokens import create_token, revoke_token
 from crm.web.forms import read_time
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render

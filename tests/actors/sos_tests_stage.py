@@ -21,13 +21,13 @@ from actors.sos_tests import SosTests
 from actors.sos_trunks import Trunks
 from actors.sos_world import SosWorld
 from config import DEFAULT, CallConfig, DispatchConfig, DutyConfig, JournalConfig, SosConfig
-from crm.records import CallRecord
-from crm.sos_tests import (
+from crm.sos.tests import (
     PanelTest,
     ask_test,
     get_test,
 )
 from crm.store import Store, upgrade
+from crm.values.records import CallRecord
 from telephony.ari.events import Channel, StasisStart
 from telephony.ari.lane import Request
 from tests.actors.paper import Paper

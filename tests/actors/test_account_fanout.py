@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from actors.account_fanout import AccountFanout, Answered, Fanout, NobodyCame, Phase, Told, why_ended
 from actors.journal import CallLog
 from config import CallConfig
-from crm.directory import AccountInfo, FlatInfo, PanelInfo, PhoneInfo
+from crm.directory.directory import AccountInfo, FlatInfo, PanelInfo, PhoneInfo
 from crm.model import Platform, Vendor
-from crm.records import CallRecord, EntryKind, LegEnd, Outcome
+from crm.values.records import CallRecord, EntryKind, LegEnd, Outcome
 from telephony.ari.channels import DropReason
 from telephony.push.interface import PushKind
 from tests.actors.paper import Paper, PaperPush

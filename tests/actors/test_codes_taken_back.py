@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from crm.code_panels import deliver_missing, end_code, panels_know, sync_codes
-from crm.code_runs import make_by_hand
-from crm.company_model import CodeDelivery, Company
-from crm.device_access import set_panel_access
+from crm.companies.code_panels import deliver_missing, end_code, panels_know, sync_codes
+from crm.companies.code_runs import make_by_hand
+from crm.devices.access import set_panel_access
 from crm.model import Domophone, House, Vendor, table
 from crm.store import Store
+from crm.tables.companies import CodeDelivery, Company
 from crm.who import SYSTEM
 from testbed.panel_state import Fault, PanelState
 from testbed.panels import open_panel_server
 from tests.actors.test_deliveries import KEY, Clock, clock, quick, running, until
-from tests.crm.companies import add_company
+from tests.crm.companies.world import add_company
 from tests.crm.conftest import empty_file, houses, postgres, store, tree, url
 from tests.crm.houses import Houses
 

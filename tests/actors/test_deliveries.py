@@ -12,15 +12,15 @@ import trio
 
 import actors.deliveries
 from actors.deliveries import Deliveries
-from crm.company_model import CodeDelivery, Company, CompanyCode
-from crm.device_access import set_panel_access
-from crm.key_model import KeyDelivery, KeyScope
-from crm.key_reach import Binding
-from crm.keys import add_key, find_key_again, lose_key, panels_of_key
+from crm.devices.access import set_panel_access
+from crm.devices.queue import Told, claim_panel, count_waiting, due_panels, finish
+from crm.keys.keys import add_key, find_key_again, lose_key, panels_of_key
+from crm.keys.reach import Binding
 from crm.model import Base, City, Domophone, DomophoneEntrance, Entrance, House, HouseEntrance, Vendor, table
-from crm.panel_queue import Told, claim_panel, count_waiting, due_panels, finish
 from crm.sealed import new_key
 from crm.store import Store
+from crm.tables.companies import CodeDelivery, Company, CompanyCode
+from crm.tables.keys import KeyDelivery, KeyScope
 from crm.who import SYSTEM
 from testbed.panel_state import Fault, PanelState, new_certificate
 from testbed.panels import open_panel_server

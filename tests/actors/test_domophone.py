@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actors.actor import Mailbox
 from actors.domophone import HANDOVER_S, Call, Claim, Domophone, DomophoneMessage, Hold, Pressed, gives_way
 from actors.keyed import KeyedSupervisor
-from crm.records import Outcome
+from crm.values.records import Outcome
 from restarts import Backoff
 
 IDLE_S = 60.0

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 import trio
 
 from actors.doors import DoorNotOpened, open_door, open_relay_channel
-from crm.device_access import set_panel_access, set_relay_access
+from crm.devices.access import set_panel_access, set_relay_access
+from crm.devices.relays import RelayModel, add_relay, get_relay, set_channel
 from crm.model import Domophone, Vendor, table
-from crm.relays import RelayModel, add_relay, get_relay, set_channel
 from crm.rights import Reach, Right, Rights
 from crm.sealed import new_key
-from crm.staff_model import Change
 from crm.store import Store
+from crm.tables.staff import Change
 from crm.who import SYSTEM, Forbidden, Invalid, NotFound, Who
 from testbed.panel_state import Fault, PanelState, new_certificate
 from testbed.panels import open_panel_server

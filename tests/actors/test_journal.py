@@ -23,7 +23,7 @@ from actors.call_log import ENTRIES_MAX, CallLog
 from actors.journal import Journal
 from actors.spool import Spool, SpoolState
 from config import JournalConfig
-from crm.records import CallRecord, Entry, EntryKind, Outcome
+from crm.values.records import CallRecord, Entry, EntryKind, Outcome
 
 FAST = JournalConfig(flush_ms=20, retry_max_s=0.1)
 
@@ -188,7 +188,7 @@ KILLED = """
 import sys, time, trio
 from actors.journal import Journal
 from config import JournalConfig
-from crm.records import CallRecord, EntryKind
+from crm.values.records import CallRecord, EntryKind
 
 class Away(Exception): pass
 def save(records): raise Away("gone")

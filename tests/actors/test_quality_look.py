@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from actors.quality_look import Look, PanelInCall, PanelLooks
 from crm.model import Domophone, table
-from crm.quality import Task
-from crm.quality_campaigns import find_flat
-from crm.quality_tasks import add_test, get_task
+from crm.quality.campaigns import find_flat
+from crm.quality.tasks import add_test, get_task
 from crm.sealed import Seal, new_key
 from crm.store import Store, upgrade
-from crm.town import fill
+from crm.town.town import fill
+from crm.values.quality import Task
 from telephony.panels.interface import LineState
 from testbed.panel_state import PanelState, new_certificate
 from testbed.panels import open_panel_server

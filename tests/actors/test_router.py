@@ -10,7 +10,7 @@ import trio
 from attrs import frozen
 
 from config import AriConfig, Config, CrmConfig, JournalConfig, NodeConfig
-from crm.records import CallRecord, EntryKind, Outcome
+from crm.values.records import CallRecord, EntryKind, Outcome
 from testbed.processes import open_ports
 from testbed.simulated import PanelState, Simulated, open_simulated
 from testbed.town_bed import RunningNode, run_node, write_town

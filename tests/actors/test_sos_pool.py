@@ -18,9 +18,9 @@ from actors.duty_desk import Alarm, DutyDesk
 from actors.sos_file import SosFile
 from actors.sos_pool import SosPool
 from config import DispatchConfig, DutyConfig, SosConfig
-from crm.sos import Lease, Why
-from crm.sos_leases import add_numbers, find_leases, who
+from crm.sos.leases import add_numbers, find_leases, who
 from crm.store import Store, upgrade
+from crm.values.sos import Lease, Why
 
 FIAS, RESERVE = "5f1b6b7e-7d2a-4e0e-9b57-1f4a8c3d2e10", "900"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from actors.sos_rules import Pool
-from crm.sos import Holding, Lease, Standing, Why
+from crm.values.sos import Holding, Lease, Standing, Why
 
 HOLD, KEEP, LONGEST = 1800.0, 10_800.0, 3600.0
 

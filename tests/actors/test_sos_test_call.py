@@ -10,8 +10,8 @@ import trio.testing
 
 from actors.duty_desk import Kind, State
 from config import DispatchConfig
-from crm.records import Outcome
 from crm.store import Store
+from crm.values.records import Outcome
 from tests.actors.sos_tests_stage import (
     NUMBER,
     PANEL,

@@ -12,9 +12,7 @@ import trio.testing
 
 from actors import sos_tests
 from actors.duty_desk import Kind, Row, State
-from crm.records import Outcome
-from crm.sos import Lease, Why
-from crm.sos_tests import (
+from crm.sos.tests import (
     ask_test,
     claim_test,
     due_tests,
@@ -22,6 +20,8 @@ from crm.sos_tests import (
     get_test,
 )
 from crm.store import DatabaseAway, Store
+from crm.values.records import Outcome
+from crm.values.sos import Lease, Why
 from tests.actors.sos_tests_stage import (
     EPOCH,
     HOUR,

@@ -18,8 +18,8 @@ from actors.journal import Journal
 from actors.talk import REFUSALS, SETTLE_S
 from actors.visitor import VisitorCall, World, call_id_of
 from config import CallConfig, JournalConfig, Ringing
-from crm.directory import Directory, DirectoryAway, FlatInfo, Lookup
-from crm.records import CallRecord, EntryKind, LegEnd, Outcome
+from crm.directory.directory import Directory, DirectoryAway, FlatInfo, Lookup
+from crm.values.records import CallRecord, EntryKind, LegEnd, Outcome
 from tests.actors.paper import Paper, PaperPush
 from tests.actors.test_account_fanout import PANEL, account
 

@@ -25,16 +25,16 @@ from attrs import define, field
 from playwright.sync_api import Locator, Page, expect
 
 from config import Config, WebConfig
-from crm.desk import Desk
-from crm.groups import create_group
-from crm.passwords import Passwords
-from crm.resource import Query
+from crm.desk.desk import Desk
+from crm.desk.resource import Query
 from crm.rights import EVERYWHERE, Reach, Right
 from crm.sections import all_resources
-from crm.staff import create_employee
+from crm.staff.groups import create_group
+from crm.staff.passwords import Passwords
+from crm.staff.staff import create_employee
 from crm.store import Store
-from crm.town import Town
-from crm.town_housing import fill_housing
+from crm.town.housing import fill_housing
+from crm.town.town import Town
 from crm.who import COMMAND_LINE
 from testbed.baresip import Baresip, open_baresip
 from testbed.bed import open_bed

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from crm.groups import find_groups
 from crm.rights import Right
+from crm.staff.groups import find_groups
+from crm.staff.tokens import create_token
 from crm.store import Store
-from crm.tokens import create_token
 from crm.who import COMMAND_LINE
 from testbed.browser import ENGLISH, Pages
 from tests.browser.crm import COMPANY, COMPANY_PANEL, HOUSE, Crm, Role, Visitor

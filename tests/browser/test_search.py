@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from crm.search_index import reindex_all
+from crm.search.index import reindex_all
 from crm.store import Store
 from testbed.browser import Pages
 from tests.browser.harness import assert_accessible

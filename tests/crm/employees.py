@@ -7,16 +7,16 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from attrs import define
 
-from crm.groups import create_group
-from crm.lockout import SignInOutcome, find_sign_ins
 from crm.model import table
-from crm.passwords import Passwords
 from crm.rights import EVERYWHERE, Reach, Right
-from crm.sessions import Origin
-from crm.sign_in import SignedIn, sign_in
-from crm.staff import create_admin, create_employee, who_is
-from crm.staff_model import Change, Employee
+from crm.staff.groups import create_group
+from crm.staff.lockout import SignInOutcome, find_sign_ins
+from crm.staff.passwords import Passwords
+from crm.staff.sessions import Origin
+from crm.staff.sign_in import SignedIn, sign_in
+from crm.staff.staff import create_admin, create_employee, who_is
 from crm.store import Store
+from crm.tables.staff import Change, Employee
 from crm.who import SYSTEM, Who
 
 NOW = 1_790_000_000.0

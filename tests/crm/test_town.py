@@ -6,10 +6,10 @@ import time
 
 import sqlalchemy as sa
 
-from crm.directory import find
+from crm.directory.directory import find
 from crm.model import Account, Domophone, Vendor, table
 from crm.store import Store
-from crm.town import Town, TownPanel, fill, ha1
+from crm.town.town import Town, TownPanel, fill, ha1
 
 
 def test_filling_twice_changes_nothing(store: Store) -> None:

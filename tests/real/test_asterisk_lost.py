@@ -12,7 +12,7 @@ import trio
 import trustme
 
 from config import AriTransport
-from crm.records import EntryKind, LegEnd, Outcome
+from crm.values.records import EntryKind, LegEnd, Outcome
 from testbed.audio import measure
 from testbed.baresip import open_baresip
 from testbed.cable import Cable, open_cable

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from crm.records import CallRecord, EntryKind, Outcome
+from crm.values.records import CallRecord, EntryKind, Outcome
 from testbed.gateway import Mode, PushGateway, open_gateway
 from testbed.processes import HOST
 from testbed.sipp import SipMessage, Sipp, open_phone, wait_for

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from actors.talk import REFUSALS
 from config import Ringing
-from crm.records import CallRecord, EntryKind, LegEnd, Outcome
+from crm.values.records import CallRecord, EntryKind, LegEnd, Outcome
 from testbed.audio import likeness
 from testbed.baresip import open_baresip
 from testbed.prompts import SOUNDS

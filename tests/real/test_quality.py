@@ -14,12 +14,12 @@ import pytest
 import trio
 
 from actors.quality_files import directions
-from crm.quality import Result, TaskState
-from crm.quality_campaigns import find_flat
-from crm.quality_results import results
-from crm.quality_tasks import add_test, get_task
-from crm.records import CallRecord, EntryKind, Outcome
+from crm.quality.campaigns import find_flat
+from crm.quality.results import results
+from crm.quality.tasks import add_test, get_task
 from crm.store import Store
+from crm.values.quality import Result, TaskState
+from crm.values.records import CallRecord, EntryKind, Outcome
 from testbed.dispatch import dispatch_calls, open_dispatch
 from testbed.processes import ProcessFailed
 from testbed.sipp import Sipp, SippResult, open_phone, wait_for

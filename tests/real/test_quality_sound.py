@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from crm.quality import Result
-from crm.quality_campaigns import find_flat
-from crm.quality_results import results
-from crm.quality_tasks import add_test
+from crm.quality.campaigns import find_flat
+from crm.quality.results import results
+from crm.quality.tasks import add_test
 from crm.store import Store
+from crm.values.quality import Result
 from testbed.audio import likeness, write_sound
 from testbed.baresip import open_baresip
 from testbed.node_process import open_process

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from crm.records import EntryKind, Outcome
+from crm.values.records import EntryKind, Outcome
 from testbed.audio import heard, measure
 from testbed.baresip import open_baresip
 from testbed.node_process import open_process

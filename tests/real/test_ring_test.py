@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import trio
 
-from crm.records import EntryKind, LegEnd, Outcome
+from crm.values.records import EntryKind, LegEnd, Outcome
 from testbed.gateway import GatewayPush, PushGateway, open_gateway
 from testbed.sipp import open_phone, register, wait_for
 from testbed.town_bed import RunningNode, TownBed, kinds, legs, open_node, visiting

@@ -13,8 +13,8 @@ import trio
 
 import node
 from config import Ringing
-from crm.records import EntryKind, LegEnd, Outcome
 from crm.store import Store
+from crm.values.records import EntryKind, LegEnd, Outcome
 from testbed.sipp import Media, open_phone, wait_for
 from testbed.town_bed import TownBed, legs, moment, open_node, visiting
 from testbed.video import VideoEnd

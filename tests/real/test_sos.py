@@ -9,10 +9,10 @@ from typing import Any
 
 import trio
 
-from crm.records import CallRecord, EntryKind, Outcome
-from crm.sos import Lease, Why
-from crm.sos_leases import find_leases
+from crm.sos.leases import find_leases
 from crm.store import Store
+from crm.values.records import CallRecord, EntryKind, Outcome
+from crm.values.sos import Lease, Why
 from testbed.dispatch import open_dispatch
 from testbed.pidf import sent_location
 from testbed.sipp import SipMessage, Sipp, open_phone, wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from config import Strangers
-from crm.records import CallRecord, EntryKind, Outcome
+from crm.values.records import CallRecord, EntryKind, Outcome
 from testbed.baresip import open_baresip
 from testbed.dispatch import dispatch_calls, open_dispatch
 from testbed.sipp import SippResult, open_phone, wait_for

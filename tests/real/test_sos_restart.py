@@ -9,10 +9,10 @@ from pathlib import Path
 
 import trio
 
-from crm.records import CallRecord, EntryKind, Outcome
-from crm.sos import Lease, Why
-from crm.sos_leases import find_leases
+from crm.sos.leases import find_leases
 from crm.store import Store
+from crm.values.records import CallRecord, EntryKind, Outcome
+from crm.values.sos import Lease, Why
 from testbed.audio import heard
 from testbed.baresip import open_baresip
 from testbed.dispatch import dispatch_calls, open_dispatch, trunk_is

@@ -14,10 +14,10 @@ import trio
 import teledom
 from actors import sos_test_call
 from actors.duty_desk import Alarm, Kind, State
-from crm.records import EntryKind, Outcome
-from crm.sos_leases import find_leases
-from crm.sos_tests import PanelTest, ask_test, get_test
+from crm.sos.leases import find_leases
+from crm.sos.tests import PanelTest, ask_test, get_test
 from crm.store import Store
+from crm.values.records import EntryKind, Outcome
 from testbed.dispatch import open_dispatch
 from testbed.pidf import sent_location
 from testbed.sipp import open_phone, wait_for

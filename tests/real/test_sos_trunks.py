@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from crm.records import EntryKind, Outcome
+from crm.values.records import EntryKind, Outcome
 from testbed.dispatch import open_dispatch
 from testbed.pidf import sent_location
 from testbed.sipp import open_phone, wait_for

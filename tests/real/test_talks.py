@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from crm.records import CallRecord, EntryKind, LegEnd, Outcome
+from crm.values.records import CallRecord, EntryKind, LegEnd, Outcome
 from testbed.audio import heard
 from testbed.baresip import Digits, open_baresip
 from testbed.sipp import SipMessage, Sipp, open_phone, panel_calls, wait_for

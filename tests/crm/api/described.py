@@ -19,13 +19,13 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPResponse
 
 from config import BillingConfig, CodesConfig, load
-from crm.chores import Chores
-from crm.groups import create_group
-from crm.import_worker import ImportWorker
+from crm.companies.chores import Chores
+from crm.imports.worker import ImportWorker
 from crm.rights import Reach, Right
+from crm.staff.groups import create_group
+from crm.staff.tokens import create_token
 from crm.store import Store
-from crm.tokens import create_token
-from crm.town import fill
+from crm.town.town import fill
 from crm.who import COMMAND_LINE, Who
 from live import Counts, LiveBoard, PanelLock
 from tests.crm.web.recorded import RecordedNodes

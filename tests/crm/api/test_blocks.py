@@ -7,9 +7,9 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from crm.block_model import BlockKindRow
 from crm.model import table
 from crm.rights import Reach, Right
+from crm.tables.blocks import BlockKindRow
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from crm.calls import save_calls
+from crm.calls.calls import save_calls
 from crm.rights import Reach, Right
 from crm.store import Store
+from tests.crm.calls.test_timeline import talk
 from tests.crm.houses import Houses
-from tests.crm.test_timeline import talk
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import TestSite
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from config import BillingConfig, CodesConfig
-from crm.chores import Chores
+from crm.companies.chores import Chores
 from crm.rights import Reach, Right
 from crm.store import Store
-from tests.crm.companies import add_company
+from tests.crm.companies.world import add_company
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite, open_site
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from crm.key_model import KeyScope
-from crm.key_reach import Binding
-from crm.keys import add_key
+from crm.keys.keys import add_key
+from crm.keys.reach import Binding
 from crm.model import Domophone
 from crm.rights import Reach, Right
 from crm.store import Store
+from crm.tables.keys import KeyScope
 from crm.who import SYSTEM
 from crm_server import Doors
 from testbed.panel_state import Fault, PanelState

@@ -8,7 +8,7 @@ import pytest
 
 from crm.rights import Reach, Right
 from crm.store import Store
-from tests.crm.sos_world import CITY, NUMBERS, SosWorld, sos_world
+from tests.crm.sos.world import CITY, NUMBERS, SosWorld, sos_world
 
 
 @pytest.fixture

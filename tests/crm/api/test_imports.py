@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trio
 
-from crm.import_worker import ImportWorker
+from crm.imports.worker import ImportWorker
 from crm.rights import Reach, Right
 from crm.store import Store
 from tests.crm.houses import Houses

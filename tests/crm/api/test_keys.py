@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crm.key_formats import KeyFormat
-from crm.key_model import KeyScope
-from crm.key_reach import Binding
-from crm.keys import add_key
+from crm.keys.formats import KeyFormat
+from crm.keys.keys import add_key
+from crm.keys.reach import Binding
 from crm.rights import Reach, Right
+from crm.tables.keys import KeyScope
 from crm.who import SYSTEM
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite

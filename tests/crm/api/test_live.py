@@ -7,10 +7,10 @@ import time
 import httpx
 import trio
 
-from crm.groups import create_group
 from crm.rights import Reach, Right
+from crm.staff.groups import create_group
+from crm.staff.tokens import create_token
 from crm.store import Store
-from crm.tokens import create_token
 from crm.who import COMMAND_LINE
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from config import WebConfig
 from crm.api import app as api
 from crm.api.document import described, operations
+from crm.desk.resource import Resource, Values
 from crm.model import City, table
-from crm.resource import Resource, Values
 from crm.rights import Right
 from crm.store import DatabaseAway, Store
 from crm.web import sign_in_pages
@@ -97,7 +97,7 @@ def test_a_database_that_is_away_is_a_problem(site: TestSite, monkeypatch: pytes
     def away(*_: Any) -> None:
         raise DatabaseAway("the database does not answer")
 
-    monkeypatch.setattr("crm.desk.Desk.list", away)
+    monkeypatch.setattr("crm.desk.desk.Desk.list", away)
     answer = api.get(CITIES)
 
     is_problem(answer, 503, "away")
@@ -140,7 +140,7 @@ def test_the_same_key_at_once_is_a_conflict_and_makes_one(
         made: int = real(desk, who, resource, values)
         return made
 
-    monkeypatch.setattr("crm.desk.Desk.create", slow)
+    monkeypatch.setattr("crm.desk.desk.Desk.create", slow)
     client, answers = site.token(), []
     headers = {"Idempotency-Key": "k1"}
     first = threading.Thread(target=lambda: answers.append(client.post(CITIES, json=CITY, headers=headers)))

@@ -8,7 +8,7 @@ import pytest
 
 from crm.api import search as requests
 from crm.rights import Reach, Right
-from crm.search import search
+from crm.search.search import search
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite
 

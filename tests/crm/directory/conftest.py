@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crm import directory
+from crm.directory import directory
 from crm.store import Store
 from tests.crm.directory.door import Door
 from tests.crm.houses import Houses

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from crm import directory
-from crm.directory import Directory, DirectoryAway
+from crm.directory import directory
+from crm.directory.directory import Directory, DirectoryAway
 from tests.crm.directory.door import DEADLINE_S, Door, home, until
 from tests.crm.houses import Houses
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 import trio
 
-from crm.directory import Directory, DirectoryAway
+from crm.directory.directory import Directory, DirectoryAway
 from crm.model import BlockKind, Flat
 from tests.crm.directory.door import DEADLINE_S, Door, home, until
 from tests.crm.houses import Houses

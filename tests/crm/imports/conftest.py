@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from attrs import define
 
-from crm.imports import ImportKind, ImportView, run_import, start_import
+from crm.imports.imports import ImportKind, ImportView, run_import, start_import
 from crm.store import Store
 from crm.who import COMMAND_LINE, Who
 from tests.crm.houses import Houses

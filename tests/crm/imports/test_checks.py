@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from crm.imports import ImportKind, ImportState, start_import
+from crm.imports.imports import ImportKind, ImportState, start_import
 from crm.rights import Reach, Right, Rights
 from crm.sealed import Seal, new_key
 from crm.who import Forbidden, Invalid, Who

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from crm.imports import ImportKind
+from crm.imports.imports import ImportKind
 from crm.sealed import Seal, new_key
 from tests.crm.imports.conftest import Desk
 

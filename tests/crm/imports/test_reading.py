@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crm import import_reading
-from crm.import_reading import Line, Unreadable, open_sheet
+from crm.imports import reading as import_reading
+from crm.imports.reading import Line, Unreadable, open_sheet
 
 HEADINGS = ["Улица", "Номер", "Дом"]
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1251")

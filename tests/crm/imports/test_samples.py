@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crm.imports import ImportKind, ImportState, describe
+from crm.imports.imports import ImportKind, ImportState, describe
 from crm.sealed import new_key
 from tests.crm.imports.conftest import Desk
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from crm import import_run
-from crm.import_kinds.accounts import Accounts
-from crm.imports import (
+from crm.imports import run as import_run
+from crm.imports.imports import (
     ImportKind,
     ImportState,
     get_import,
@@ -23,6 +22,7 @@ from crm.imports import (
     start_import,
     unfinished_imports,
 )
+from crm.imports.kinds.accounts import Accounts
 from crm.store import Store
 from crm.who import COMMAND_LINE, Conflict
 from tests.crm.imports.conftest import NOW, Desk
@@ -33,8 +33,8 @@ GOOD = ACCOUNTS + "100;x;Anna;L5;42\n101;y;Boris;L5;42\n"
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from crm.import_kinds.accounts import Accounts
-from crm.imports import run_import
+from crm.imports.kinds.accounts import Accounts
+from crm.imports.imports import run_import
 from crm.store import Store
 from crm.who import COMMAND_LINE
 

@@ -19,15 +19,15 @@ from litestar.testing import TestClient
 from actors.doors import DoorNotOpened
 from config import WebConfig
 from crm.app import make_app
-from crm.desk import Desk
-from crm.groups import create_group
-from crm.passwords import Passwords
+from crm.desk.desk import Desk
 from crm.rights import EVERYWHERE, Reach, Right
 from crm.sections import all_resources
 from crm.site import Site
-from crm.staff import create_admin, create_employee
+from crm.staff.groups import create_group
+from crm.staff.passwords import Passwords
+from crm.staff.staff import create_admin, create_employee
+from crm.staff.tokens import create_token
 from crm.store import Store
-from crm.tokens import create_token
 from crm.who import COMMAND_LINE
 
 PASSWORD = "a long enough password"

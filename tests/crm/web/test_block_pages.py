@@ -7,10 +7,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from crm.block_model import BlockKindRow
-from crm.blocks import NewBlock, block_flats, standing_blocks
+from crm.housing.blocks import NewBlock, block_flats, standing_blocks
 from crm.model import FlatBlock, House, table
 from crm.rights import Reach, Right
+from crm.tables.blocks import BlockKindRow
 from crm.who import SYSTEM
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite, plain

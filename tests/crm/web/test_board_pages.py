@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from crm.rights import ALL_RIGHTS, Reach, Right
-from crm.sessions import end_sessions
+from crm.staff.sessions import end_sessions
 from crm.store import Store
 from crm.web import board_stream
 from crm.web.board_view import BoardView, Viewer

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from crm.call_drawing import draw
-from crm.calls import save_calls
+from crm.calls.calls import save_calls
+from crm.calls.drawing import draw
 from crm.rights import Reach, Right
-from crm.search_index import Indexed, reindex
+from crm.search.index import Indexed, reindex
 from crm.store import Store
+from tests.crm.calls.test_timeline import talk
 from tests.crm.houses import Houses
-from tests.crm.test_timeline import talk
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import TestSite, plain
 

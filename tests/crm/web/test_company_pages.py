@@ -11,17 +11,17 @@ import pytest
 import sqlalchemy as sa
 
 from config import BillingConfig, CodesConfig
-from crm.billing import DebtTold
-from crm.chores import Chores
-from crm.code_billing import tell_due
-from crm.code_runs import codes_of, make_by_hand
-from crm.company_model import CodeDelivery
-from crm.debts import take_debts
+from crm.companies.billing import DebtTold
+from crm.companies.chores import Chores
+from crm.companies.code_billing import tell_due
+from crm.companies.code_runs import codes_of, make_by_hand
+from crm.companies.debts import take_debts
 from crm.model import BlockKind, Flat, FlatBlock, table
 from crm.rights import Reach, Right
 from crm.store import Store
+from crm.tables.companies import CodeDelivery
 from crm.who import SYSTEM
-from tests.crm.companies import add_company, billing_world
+from tests.crm.companies.world import add_company, billing_world
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite, open_site
 

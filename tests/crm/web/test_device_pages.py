@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.key_model import KeyDelivery, KeyScope
-from crm.key_reach import Binding
-from crm.keys import add_key
+from crm.keys.keys import add_key
+from crm.keys.reach import Binding
 from crm.model import Domophone, DomophoneEntrance, table
 from crm.rights import Reach, Right
 from crm.sealed import Seal
 from crm.store import Store
+from crm.tables.keys import KeyDelivery, KeyScope
 from crm.who import SYSTEM
 from crm_server import Doors
 from live import PanelLock

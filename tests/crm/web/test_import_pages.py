@@ -11,10 +11,10 @@ import httpx
 import pytest
 import trio
 
-from crm.import_worker import KEEP_S, ImportWorker
-from crm.imports import ImportKind, start_import, unfinished_imports
+from crm.imports.imports import ImportKind, start_import, unfinished_imports
+from crm.imports.worker import KEEP_S, ImportWorker
 from crm.rights import Reach, Right
-from crm.staff import set_active
+from crm.staff.staff import set_active
 from crm.store import Store
 from crm.who import COMMAND_LINE
 from tests.crm.houses import Houses

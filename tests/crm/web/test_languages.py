@@ -18,7 +18,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
-from crm.resource import Field
+from crm.desk.resource import Field
 from crm.sections import all_resources
 from crm.web.language import LANGUAGES, LOCALE
 from crm.web.sections import menu

@@ -8,7 +8,7 @@ import time
 import pyotp
 
 from crm.rights import Right
-from crm.staff import get_self
+from crm.staff.staff import get_self
 from tests.crm.web.site import PASSWORD, Browser, TestSite
 
 NEW = "quite another password"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crm.quality import CallType, Result, TaskState
-from crm.quality_results import save_result
-from crm.quality_tasks import claim_task, due_tasks, finish_task
+from crm.quality.results import save_result
+from crm.quality.tasks import claim_task, due_tasks, finish_task
 from crm.rights import Reach, Right
 from crm.store import Store
+from crm.values.quality import CallType, Result, TaskState
 from tests.crm.houses import Houses
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import TestSite

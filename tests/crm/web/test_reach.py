@@ -18,11 +18,11 @@ import pytest
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.import_worker import ImportWorker
-from crm.resource import Find, Kind
+from crm.desk.resource import Find, Kind
+from crm.imports.worker import ImportWorker
 from crm.rights import Reach, Right
 from crm.sections import all_resources
-from crm.staff import who_is
+from crm.staff.staff import who_is
 from crm.store import Store
 from crm.web.board_stream import viewer_of
 from crm.web.board_view import BoardView

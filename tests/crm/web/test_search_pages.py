@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from crm.rights import Reach, Right
-from crm.search import Found, Group, search
+from crm.search.search import Found, Group, search
 from crm.web import search_pages
 from tests.crm.houses import Houses
 from tests.crm.web.site import Browser, TestSite, plain

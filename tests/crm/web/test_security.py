@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from config import WebConfig
-from crm.call_model import Call
-from crm.device_access import check_url, is_own
-from crm.groups import create_group
+from crm.devices.access import check_url, is_own
 from crm.model import City, House, Street, table
 from crm.rights import EVERYWHERE, Reach, Right
-from crm.staff import create_employee
+from crm.staff.groups import create_group
+from crm.staff.staff import create_employee
 from crm.store import Store
+from crm.tables.calls import Call
 from crm.who import COMMAND_LINE, Invalid
 from tests.crm.web.site import CHEAP, PASSWORD, Browser, TestSite
 from tests.crm.web.two_companies import CITY, FOREIGN, NOW, OWN, fill

@@ -9,12 +9,12 @@ import pyotp
 import pytest
 
 from config import WebConfig
-from crm.lockout import ADDRESS_FAILURES, FAILURES
-from crm.passwords import Passwords, TooBusy
 from crm.sealed import Seal
-from crm.staff import get_self
+from crm.staff.lockout import ADDRESS_FAILURES, FAILURES
+from crm.staff.passwords import Passwords, TooBusy
+from crm.staff.staff import get_self
+from crm.staff.totp import enrol
 from crm.store import Store
-from crm.totp import enrol
 from crm.web.sign_in_pages import TRIES_A_MINUTE
 from tests.crm.web.site import CHEAP, KEY, PASSWORD, Browser, TestSite, plain
 

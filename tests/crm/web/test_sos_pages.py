@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from crm.rights import Reach, Right
-from crm.sos_leases import load_pool
-from crm.sos_tests import claim_test, finish_test, get_test
+from crm.sos.leases import load_pool
+from crm.sos.tests import claim_test, finish_test, get_test
 from crm.store import Store
-from tests.crm.sos_world import CITY, NUMBERS, SosWorld, sos_world
+from tests.crm.sos.world import CITY, NUMBERS, SosWorld, sos_world
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from crm.groups import find_groups
 from crm.rights import Reach, Right
-from crm.staff import get_self
+from crm.staff.groups import find_groups
+from crm.staff.staff import get_self
 from crm.who import SYSTEM
 from tests.crm.houses import Houses
 from tests.crm.web.site import PASSWORD, TestSite

@@ -13,12 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from crm.billing_model import Debt, UnknownContract
-from crm.call_model import Call, Leg
-from crm.company_model import CodeDelivery, Company, CompanyCode
-from crm.device_model import Relay, RelayChannel
-from crm.import_model import Import
-from crm.key_model import Key, KeyBinding, KeyDelivery, KeyScope
 from crm.model import (
     Account,
     AccountFlat,
@@ -38,15 +32,21 @@ from crm.model import (
     Vendor,
     table,
 )
-from crm.people_model import Resident, ResidentFlat
-from crm.quality import CallType, CampaignState, Only, TaskState
-from crm.quality_model import QualityCampaign, QualityFlat, QualityResult, QualityTask
-from crm.records import LegEnd, Outcome
-from crm.search_index import Indexed, reindex
-from crm.sos import Why
-from crm.sos_model import SosLease, SosNumber, SosTest
-from crm.staff_model import Change
+from crm.search.index import Indexed, reindex
 from crm.store import Store
+from crm.tables.billing import Debt, UnknownContract
+from crm.tables.calls import Call, Leg
+from crm.tables.companies import CodeDelivery, Company, CompanyCode
+from crm.tables.devices import Relay, RelayChannel
+from crm.tables.imports import Import
+from crm.tables.keys import Key, KeyBinding, KeyDelivery, KeyScope
+from crm.tables.people import Resident, ResidentFlat
+from crm.tables.quality import QualityCampaign, QualityFlat, QualityResult, QualityTask
+from crm.tables.sos import SosLease, SosNumber, SosTest
+from crm.tables.staff import Change
+from crm.values.quality import CallType, CampaignState, Only, TaskState
+from crm.values.records import LegEnd, Outcome
+from crm.values.sos import Why
 
 NOW = time.time()
 CITY = 9001

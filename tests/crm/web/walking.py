@@ -13,9 +13,9 @@ from litestar.routes import HTTPRoute
 
 from crm.model import table
 from crm.sections import all_resources
-from crm.staff_model import ApiToken
 from crm.store import Store
 from crm.tables import METADATA
+from crm.tables.staff import ApiToken
 from tests.crm.web.site import TestSite
 from tests.crm.web.two_companies import FOREIGN, OWN, Side
 

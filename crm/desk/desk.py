@@ -1,0 +1,237 @@
+"""The one place where records are read and changed by their descriptions (resource.py): rights, reach, checks, history.
+
+Pages, the API and imports of single records come through here, so that none of them can forget one of these. All
+functions are synchronous and safe from several threads. Raises crm.who's Refused errors and crm.store's StoreError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from crm.changes import SECRET, note_change
+from crm.desk import links as desk_links
+from crm.desk import lists as desk_lists
+from crm.desk.resource import Kind, Link, Page, Query, Resource, Row, Values
+from crm.desk.values import check_values, column_values
+from crm.model import table
+from crm.rights import Right
+from crm.sealed import Seal
+from crm.store import Store
+from crm.who import Conflict, Forbidden, Invalid, NotFound, Who
+
+EXPORT_CHUNK = 5000
+
+
+@frozen
+class Desk:
+    """`resources` by their names; `secret_key` seals what must not be read in the database."""
+
+    store: Store
+    resources: Mapping[str, Resource]
+    secret_key: str = ""
+
+    def resource(self, name: str) -> Resource:
+        """Raises NotFound."""
+        try:
+            return self.resources[name]
+        except KeyError:
+            raise NotFound(f"there are no {name}") from None
+
+    def seal(self) -> Seal:
+        """Raises SealError: no key is set."""
+        return Seal(self.secret_key)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def list(self, who: Who, resource: Resource, query: Query, *, count: bool = True) -> Page:
+        """A part of the list of what `who` may see. Raises Forbidden, Invalid (a filter, sort or cursor)."""
+        who.need(resource.view)
+        with self.store.reading() as connection:
+            return desk_lists.page(connection, resource, self._within(who, resource), query, count=count)
+
+    def every(self, who: Who, resource: Resource, query: Query) -> Iterator[Row]:
+        """All rows of a list, read in portions."""
+        after = ""
+        while True:
+            portion = Query(query.filters, query.sort, after, EXPORT_CHUNK)
+            who.need(resource.view)
+            with self.store.reading() as connection:
+                page = desk_lists.page(
+                    connection, resource, self._within(who, resource), portion, count=False
+                )
+            yield from page.rows
+            if not page.next:
+                return
+            after = page.next
+
+    def get(self, who: Who, resource: Resource, id: int) -> Row:
+        """Raises Forbidden, NotFound."""
+        who.need(resource.view)
+        with self.store.reading() as connection:
+            return self._get(connection, who, resource, id, resource.view)
+
+    def get_in(
+        self, connection: sa.Connection, who: Who, resource: Resource, id: int, right: Right | None = None
+    ) -> Row:
+        """The same within a transaction of the caller's; with `right` instead of that to see it."""
+        who.need(right or resource.view)
+        return self._get(connection, who, resource, id, right or resource.view)
+
+    def pick(self, who: Who, resource: Resource, text: str, limit: int = 20) -> tuple[tuple[int, str], ...]:
+        """Records whose title has `text` in it, as (id, title): for choosing one in a form."""
+        who.need(resource.view)
+        with self.store.reading() as connection:
+            return desk_lists.pick(connection, resource, self._within(who, resource), text, limit)
+
+    # --- changing --------------------------------------------------------------------------------------------------
+
+    def create(self, who: Who, resource: Resource, values: Values) -> int:
+        """Make a record; its id. Raises Forbidden, Invalid, Conflict."""
+        right = self._edit_right(resource, resource.creates)
+        who.need(right)
+        with self.store.transaction() as connection:
+            return self.create_in(connection, who, resource, values)
+
+    def create_in(self, connection: sa.Connection, who: Who, resource: Resource, values: Values) -> int:
+        """The same within a transaction of the caller's."""
+        right = self._edit_right(resource, True)
+        who.need(right)
+        values = check_values(resource, values, creating=True)
+        self._check(connection, who, resource, None, values)
+        columns = column_values(self, connection, resource, values, None)
+        made = self._execute(connection, sa.insert(table(resource.model)).values(columns))
+        assert made.inserted_primary_key is not None
+        id = int(made.inserted_primary_key[0])
+        after = self._get(connection, who, resource, id, right)
+        note_change(connection, who, resource.entity, id, "create", None, _noted(resource, values, after))
+        if resource.written is not None:
+            resource.written(connection, who, id, None, after)
+        return id
+
+    def update(self, who: Who, resource: Resource, id: int, values: Values) -> None:
+        """Change what `values` has. Raises Forbidden, NotFound, Invalid, Conflict."""
+        right = self._edit_right(resource, True)
+        who.need(right)
+        with self.store.transaction() as connection:
+            before = self._get(connection, who, resource, id, right)
+            values = check_values(resource, values, creating=False)
+            self._check(connection, who, resource, id, {**before.values, **values})
+            columns = column_values(self, connection, resource, values, before)
+            of = table(resource.model)
+            if columns:
+                self._execute(connection, sa.update(of).where(of.c.id == id).values(columns))
+            after = self._get(connection, who, resource, id, right)
+            was, now = dict(before.values), _noted(resource, values, after)
+            note_change(connection, who, resource.entity, id, "update", was, now)
+            if resource.written is not None:
+                resource.written(connection, who, id, before, after)
+
+    def delete(self, who: Who, resource: Resource, id: int) -> None:
+        """Raises Forbidden, NotFound, Conflict (something still needs it)."""
+        right = self._edit_right(resource, resource.deletes)
+        who.need(right)
+        with self.store.transaction() as connection:
+            before = self._get(connection, who, resource, id, right)
+            if resource.written is not None:
+                resource.written(connection, who, id, before, None)
+            of = table(resource.model)
+            self._execute(connection, sa.delete(of).where(of.c.id == id))
+            note_change(connection, who, resource.entity, id, "delete", before.values, None)
+
+    # --- links -----------------------------------------------------------------------------------------------------
+
+    def links(self, who: Who, resource: Resource, id: int, link: Link, limit: int = 200) -> tuple[Row, ...]:
+        """What hangs on a record by `link`: the other's id and title, with the link's own values."""
+        other = self.resource(link.to)
+        if not who.rights.may(other.view):
+            return ()
+        with self.store.reading() as connection:
+            self._get(connection, who, resource, id, resource.view)
+            return desk_links.rows(connection, other, link, id, self._within(who, other), limit)
+
+    def set_link(
+        self, who: Who, resource: Resource, id: int, link: Link, other_id: int, values: Values
+    ) -> None:
+        """Hang a record on this one, or change what the link says. Raises Forbidden, NotFound, Invalid."""
+        right = self._edit_right(resource, link.written)
+        other = self.resource(link.to)
+        who.need(right)
+        with self.store.transaction() as connection:
+            self._get(connection, who, resource, id, right)
+            self._get(connection, who, other, other_id, link.other_right or other.view)
+            desk_links.put(connection, who, resource, link, id, other_id, values)
+            if link.changed is not None:
+                link.changed(connection, id, other_id)
+
+    def remove_link(self, who: Who, resource: Resource, id: int, link: Link, other_id: int) -> None:
+        """Raises Forbidden, NotFound."""
+        right = self._edit_right(resource, link.written)
+        other = self.resource(link.to)
+        who.need(right)
+        with self.store.transaction() as connection:
+            self._get(connection, who, resource, id, right)
+            self._get(connection, who, other, other_id, link.other_right or other.view)
+            desk_links.take(connection, who, resource, link, id, other_id)
+            if link.changed is not None:
+                link.changed(connection, id, other_id)
+
+    # --- within ----------------------------------------------------------------------------------------------------
+
+    def _edit_right(self, resource: Resource, allowed: bool) -> Right:
+        if resource.edit is None or not allowed:
+            raise Forbidden(f"this cannot be done to {resource.name} here")
+        return resource.edit
+
+    def _within(self, who: Who, resource: Resource, right: Right | None = None) -> sa.ColumnElement[bool]:
+        reach = who.rights.reach(right or resource.view)
+        if resource.reach is not None:
+            return sa.true() if reach.everywhere else resource.reach(reach)
+        # What hangs on no house is seen by whoever may see it anywhere, and changed by who may everywhere.
+        return sa.true() if right in (None, resource.view) and reach else _truth(reach.everywhere)
+
+    def _get(self, connection: sa.Connection, who: Who, resource: Resource, id: int, right: Right) -> Row:
+        found = desk_lists.row(connection, resource, self._within(who, resource, right), id)
+        if found is not None:
+            return found
+        if right is not resource.view and who.rights.may(resource.view):
+            seen = desk_lists.row(connection, resource, self._within(who, resource), id)
+            if seen is not None:
+                raise Forbidden(f"{who.name} may see this {resource.entity}, not change it")
+        raise NotFound(f"there is no {resource.entity} {id}")
+
+    def _check(
+        self, connection: sa.Connection, who: Who, resource: Resource, id: int | None, values: Values
+    ) -> None:
+        errors: dict[str, str] = {}
+        for each in resource.fields:
+            if each.kind is Kind.REFERENCE and each.written and values.get(each.name) is not None:
+                other = self.resource(each.refers_to)
+                if desk_lists.row(connection, other, self._within(who, other), values[each.name]) is None:
+                    errors[each.name] = f"there is no such {other.entity}"
+        if not errors and resource.check is not None:
+            errors.update(resource.check(connection, who, id, values))
+        if errors:
+            raise Invalid(errors)
+
+    def _execute(self, connection: sa.Connection, statement: Any) -> sa.CursorResult[Any]:
+        try:
+            return connection.execute(statement)
+        except sa.exc.IntegrityError as error:
+            text = str(error.orig)
+            if "UNIQUE" in text.upper():
+                raise Conflict("there is one with the same name, number or id already") from error
+            raise Conflict("something else still needs this, or it needs something that is gone") from error
+
+
+def _truth(value: bool) -> sa.ColumnElement[bool]:
+    return sa.true() if value else sa.false()
+
+
+def _noted(resource: Resource, values: Values, after: Row) -> dict[str, Any]:
+    """What the history keeps of a record: what can be read, and that a secret was set."""
+    secrets = {f.name: SECRET for f in resource.fields if f.kind is Kind.SECRET and values.get(f.name)}
+    return {**after.values, **secrets}
