@@ -17,10 +17,11 @@ RUN python -m venv /opt/packages \
 
 FROM python:3.11-slim-bookworm
 COPY --from=packages /opt/packages /opt/packages
-COPY LICENSE all_cli.py board.py board_page.py codes_cli.py config.py crm_server.py health.py imports_cli.py live.py logs.py metrics.py node.py node_api.py node_live.py nodes.py quality.py quality_cli.py restarts.py running.py search_cli.py serving.py settings.py sos.py sos_cli.py staff_cli.py supervisor.py teledom.py /opt/teledom/
+COPY LICENSE all_cli.py board.py board_page.py codes_cli.py config.py crm_server.py health.py imports_cli.py live.py logs.py metrics.py node.py node_api.py node_live.py nodes.py quality.py quality_cli.py restarts.py running.py said.py search_cli.py serving.py settings.py sos.py sos_cli.py staff_cli.py supervisor.py teledom.py /opt/teledom/
 COPY actors /opt/teledom/actors
 COPY crm /opt/teledom/crm
 COPY telephony /opt/teledom/telephony
+COPY docs/imports /opt/teledom/docs/imports
 COPY config.toml /srv/teledom/config.toml
 RUN python -m compileall -q /opt/teledom \
     && useradd --system --uid 10001 --home-dir /srv/teledom --no-create-home --shell /usr/sbin/nologin teledom \

@@ -6,7 +6,7 @@ Every text is cleaned as it comes in: some of it is a stranger's (a caller's nam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -60,6 +60,10 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
+def _cleaned(values: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: clean(text) for name, text in values.items()}
+
+
 @frozen(kw_only=True)
 class Row:
     """A call in one of its states. Times are UTC, in seconds since the epoch.
@@ -94,7 +98,10 @@ class Row:
 
 @frozen(kw_only=True)
 class Raised:
-    """An alarm that stands: since when, when last and how often it was raised, with the newest text."""
+    """An alarm that stands: since when, when last and how often it was raised, with the newest text.
+
+    `code` and `values` say the same for other languages (said.py); "" where there is no code for it.
+    """
 
     kind: Alarm
     about: str = attrs.field(converter=clean)
@@ -102,6 +109,8 @@ class Raised:
     since: float
     at: float
     count: int = 1
+    code: str = ""
+    values: Mapping[str, str] = attrs.field(factory=dict, converter=_cleaned)
 
 
 class Board(Protocol):

@@ -66,6 +66,9 @@ class NodeConfig:
     state_dir: str = text("var", r"\S(.*\S)?", "a folder")
     http: str = text("127.0.0.1:8089", _ADDRESS, 'an address and port like "127.0.0.1:8089"')
     token: str = secret(NODE_TOKEN, "what the CRM's pages are known by to the nodes")
+    kamailio: str = text(
+        "http://127.0.0.1:8087", rf"({_HTTP_URL})?", "a URL (http, without user and password), or nothing,"
+    )
     stop_s: float = number(10.0, _S, 1, 300)
 
 

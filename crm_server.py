@@ -23,10 +23,12 @@ import structlog
 import trio
 from attrs import frozen
 from litestar.concurrency import set_trio_capacity_limiter
+from litestar.stores.memory import MemoryStore
 
 import logs
 from actors.deliveries import Deliveries
 from actors.doors import DoorNotOpened, open_door, open_relay_channel
+from actors.panel_says import PanelNotAsked, PanelSays, ask_panel
 from config import Config
 from crm.app import make_app
 from crm.companies.chores import Chores
@@ -34,6 +36,7 @@ from crm.imports.worker import ImportWorker
 from crm.staff.passwords import Passwords
 from crm.staff.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
+from crm.web.guard import limits_of
 from crm.web.page import compile_templates
 from crm.who import Who
 from nodes import NodeError, Nodes
@@ -41,26 +44,33 @@ from restarts import TooManyRestarts
 from running import log_child, run_until_signal
 from serving import serve
 from supervisor import ChildSpec, Supervisor
+from telephony.panels.where import hosts_of
 
 CLEAN_UP_S = 3600.0
 STOP_S = 15.0
+COUNTED_BY_ADDRESS = ("api_rate", "sign_in_rate")  # requests and tries, in memory
 log = structlog.get_logger("crm")
 
 
 @frozen
 class Doors:
-    """Opens doors, for the pages."""
+    """Opens doors, and asks panels for their state, for the pages."""
 
     store: Store
     secret_key: str
+    ours: frozenset[str] = frozenset()
 
     async def open_door(self, domophone_id: int, door: int, who: Who) -> None:
         """Raises as actors.doors.open_door."""
-        await open_door(self.store, self.secret_key, domophone_id, door, who)
+        await open_door(self.store, self.secret_key, domophone_id, door, who, ours=self.ours)
 
     async def open_channel(self, channel_id: int, who: Who) -> None:
         """Raises as actors.doors.open_relay_channel."""
-        await open_relay_channel(self.store, self.secret_key, channel_id, who)
+        await open_relay_channel(self.store, self.secret_key, channel_id, who, ours=self.ours)
+
+    async def ask(self, domophone_id: int, who: Who) -> PanelSays:
+        """Raises as actors.panel_says.ask_panel."""
+        return await ask_panel(self.store, self.secret_key, domophone_id, who, ours=self.ours)
 
 
 class CrmServer:
@@ -73,13 +83,13 @@ class CrmServer:
         urls = config.web.nodes or (f"http://{config.node.http}",)
         self.nodes = Nodes(urls, config.node.token)
         self.chores = Chores(self.store, config.codes, config.billing)
-        self.deliveries = Deliveries(self.store, key)
+        self.deliveries = Deliveries(self.store, key, ours=hosts_of(config))
         folder = Path(config.node.state_dir) / "imports"
         self.imports = ImportWorker(self.store, config.crm.url, key, folder)
         parts = {
             "passwords": Passwords(),
             "nodes": self.nodes,
-            "doors": Doors(self.store, key),
+            "doors": Doors(self.store, key, hosts_of(config)),
             "chores": self.chores,
             "quality": config.quality,
             "settings": config,
@@ -90,7 +100,7 @@ class CrmServer:
             config.web,
             secret_key=key,
             parts=parts,
-            failures={NodeError: 503, DoorNotOpened: 502},
+            failures={NodeError: 503, DoorNotOpened: 502, PanelNotAsked: 502},
         )
         self.url = ""
         self.tree = Supervisor(
@@ -117,10 +127,15 @@ class CrmServer:
     async def _clean_up(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
+            clear = partial(clear_away, self.store, time.time(), limits=limits_of(self.config.web))
             try:
-                await trio.to_thread.run_sync(clear_away, self.store, time.time(), abandon_on_cancel=True)
+                await trio.to_thread.run_sync(clear, abandon_on_cancel=True)
             except StoreError as error:
                 log.warning("old sessions are still there", why=str(error))
+            for name in COUNTED_BY_ADDRESS:
+                counts = self.app.stores.get(name)
+                if isinstance(counts, MemoryStore):  # it forgets only what is asked for again
+                    await counts.delete_expired()
             await trio.sleep(CLEAN_UP_S)
 
     async def _serve(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:

@@ -7,12 +7,14 @@ strangers' in part (what a panel dialled), and are cleaned as they come in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from heapq import nlargest
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, field, frozen
+
+from said import Says, said
 
 SERIES_S = 60  # for which calls are counted by the second
 PACE_S = 5  # over which calls a second are averaged
@@ -64,7 +66,10 @@ class Link:
 
 @frozen(kw_only=True)
 class LiveAlarm:
-    """An alarm that stands. `kind` is the value of a board.Alarm, or NODE_AWAY or NODE_NOT_READY."""
+    """An alarm that stands. `kind` is the value of a board.Alarm, or NODE_AWAY or NODE_NOT_READY.
+
+    `text` is English; `code` and `values` say the same for other languages (see said.py), "" where there is no code.
+    """
 
     kind: str
     about: str
@@ -73,6 +78,8 @@ class LiveAlarm:
     at: float
     count: int = 1
     node: str = ""
+    code: str = ""
+    values: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -277,21 +284,44 @@ def _row(heard: Heard) -> NodeRow:
 def _alarms(heard: Heard, now: float) -> list[LiveAlarm]:
     name = heard.answer.node if heard.answer is not None else heard.url
     if heard.away:
-        text = f"the node at {heard.url} does not answer: {heard.away}"
-        return [LiveAlarm(kind=NODE_AWAY, about=name, text=text, since=heard.since or now, at=now, node=name)]
-    if heard.answer is not None and heard.answer.not_ready:
-        why = heard.answer.not_ready
-        return [
-            LiveAlarm(kind=NODE_NOT_READY, about=name, text=why, since=heard.since or now, at=now, node=name)
-        ]
-    return []
+        kind, says = (
+            NODE_AWAY,
+            said(Says.NODE_AWAY, url=heard.url, why=heard.away.removeprefix(f"{heard.url}: ")),
+        )
+    elif heard.answer is not None and heard.answer.not_ready:
+        kind, says = NODE_NOT_READY, said(Says.NODE_NOT_READY, why=heard.answer.not_ready)
+    else:
+        return []
+    words = asdict(says)
+    return [LiveAlarm(kind=kind, about=name, **words, since=heard.since or now, at=now, node=name)]
 
 
-def limited(board: LiveBoard, panels: frozenset[str] | None) -> LiveBoard:
-    """A board as somebody sees it who is bounded to these panels: their calls, counted, and nothing of the nodes."""
-    if panels is None:
+@frozen
+class Within:
+    """What somebody sees of the board who is bounded: the calls of these `panels`, by their SIP users.
+
+    Of a panel that is `shared` with others' houses: calls to these `flats`, and those to no flat at all.
+    """
+
+    panels: frozenset[str]
+    shared: frozenset[str] = frozenset()
+    flats: frozenset[int] = frozenset()
+
+    def has(self, call: LiveCall) -> bool:
+        """Whether he sees this call."""
+        if call.panel not in self.panels or call.panel not in self.shared:
+            return call.panel in self.panels
+        if call.flat_id is not None:
+            return call.flat_id in self.flats
+        # A visitor's call has no flat before it is looked up, and then it may be another's.
+        return call.state is CallState.OVER or call.kind in EMERGENCIES
+
+
+def limited(board: LiveBoard, within: Within | None) -> LiveBoard:
+    """A board as somebody sees it who is bounded: his calls, counted, and nothing of the nodes; None: all."""
+    if within is None:
         return board
-    calls = tuple(call for call in board.calls if call.panel in panels)
+    calls = tuple(call for call in board.calls if within.has(call))
     going_on = [call for call in calls if call.state is not CallState.OVER]
     talking = sum(call.state is CallState.TALKING for call in going_on)
     counts = evolve(

@@ -57,6 +57,7 @@ from telephony.ari.client import Ari
 from telephony.ari.errors import AriError
 from telephony.push.interface import NoPush, PushProvider
 from telephony.push.webhook import Webhook
+from telephony.registrations import Registrations
 
 APPLICATIONS = (VISITORS, SOS, *QUALITY)
 BUSY_CAUSE = 17
@@ -115,10 +116,21 @@ class Node:
             )
         )
         recordings = dict.fromkeys((config.quality.recordings, config.sos.recordings, config.node.state_dir))
-        api = NodeApi(config.node.token, self.live, self.rings.ring, [Path(each) for each in recordings])
+        self.registrations = Registrations(config.node.kamailio, config.node.name)
+        api = NodeApi(
+            config.node.token,
+            self.live,
+            self.rings.ring,
+            [Path(each) for each in recordings],
+            self.registrations,
+        )
         http = partial(health.serve, config.node.http, self.readiness, board=self.sos.desk, api=api)
         self.http = Supervisor(
-            [ChildSpec("live", self.live.run), ChildSpec("http", http)],
+            [
+                ChildSpec("live", self.live.run),
+                ChildSpec("registrations", self.registrations.run),
+                ChildSpec("http", http),
+            ],
             name="http",
             intensity=1_000_000,
             on_event=log_child,

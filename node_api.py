@@ -1,4 +1,4 @@
-"""What the CRM may ask of a node over HTTP: its live board, a panel's lock, a test ring, recordings and their pictures.
+"""What the CRM may ask of a node over HTTP: its live board, a panel's lock and SIP registration, a test ring, recordings.
 
 All of it needs the secret that nodes and the CRM share ([node] token, TELEDOM_NODE_TOKEN) as a bearer token; where none
 is set only clients on this machine are answered. Errors are problems as in RFC 9457. Files are served out of the folders
@@ -27,11 +27,13 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from live import CALLS, Live, RingRefused
+from telephony.registrations import ASKED_MAX, Registrations
 
 CALLS_MAX = 1000
 PIECE = 65_536  # bytes
 NAME_MAX = 300  # characters
 BODY_MAX = 10_000  # bytes
+PANELS_BODY_MAX = 100_000  # bytes
 FILES = {
     ".wav": "audio/wav",
     ".mp3": "audio/mpeg",
@@ -39,7 +41,7 @@ FILES = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-_NAME = re.compile(r"[\w+@=,-][\w.+@=,-]*(?:/[\w+@=,-][\w.+@=,-]*)*")
+_NAME = re.compile(r"[\w+@=,-][\w.+@=,:-]*(?:/[\w+@=,-][\w.+@=,:-]*)*")  # ":" stands in quality calls' times
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _NO_STORE = {"Cache-Control": "no-store"}
 # A picture shows itself and nothing else, whatever is in it.
@@ -65,6 +67,7 @@ class NodeApi:
     live: Live
     ring: Ring
     recordings: Sequence[Path]
+    registrations: Registrations
 
 
 @frozen
@@ -75,7 +78,15 @@ class RingAsked:
     who: str
 
 
-_decode = msgspec.json.Decoder(RingAsked).decode
+@frozen
+class PanelsAsked:
+    """The body of POST /registered: SIP users, ASKED_MAX at most."""
+
+    panels: Annotated[list[str], msgspec.Meta(max_length=ASKED_MAX)]
+
+
+_ring_asked = msgspec.json.Decoder(RingAsked).decode
+_panels_asked = msgspec.json.Decoder(PanelsAsked).decode
 
 
 def router(api: NodeApi) -> Router:
@@ -94,7 +105,7 @@ def router(api: NodeApi) -> Router:
     @post("/ring")
     async def ring(request: Request[Any, Any, Any]) -> Response[bytes]:
         try:
-            asked = _decode(await request.body())
+            asked = _ring_asked(await request.body())
         except msgspec.MsgspecError as error:
             raise HTTPException(
                 status_code=400, detail=f'{{"flat_id": 7, "who": "…"}} is expected: {error}'
@@ -107,6 +118,21 @@ def router(api: NodeApi) -> Router:
             raise HTTPException(status_code=503, detail=str(error)) from error
         return _json(_encode({"call_id": call_id}), HTTPStatus.ACCEPTED)
 
+    @get("/registrations/{file:str}")
+    async def registration(file: FromPath[str]) -> Response[bytes]:
+        if not file.endswith(".json"):
+            raise HTTPException(status_code=404, detail="/registrations/SIP_USER.json has a panel's")
+        return _json(_encode(await api.registrations.of(file.removesuffix(".json"))))
+
+    @post("/registered", request_max_body_size=PANELS_BODY_MAX)
+    async def registered(request: Request[Any, Any, Any]) -> Response[bytes]:
+        try:
+            asked = _panels_asked(await request.body())
+        except msgspec.MsgspecError as error:
+            detail = f'{{"panels": ["500001", …]}} is expected: {error}'
+            raise HTTPException(status_code=400, detail=detail) from error
+        return _json(_encode(await api.registrations.of_many(asked.panels)))
+
     @get("/recordings/{name:path}")
     async def recording(
         name: FromPath[str], wanted: Annotated[str, HeaderParameter(name="range")] = ""
@@ -118,7 +144,7 @@ def router(api: NodeApi) -> Router:
 
     return Router(
         "/",
-        route_handlers=[live, domophone, ring, recording],
+        route_handlers=[live, domophone, registration, registered, ring, recording],
         guards=[partial(_guard, api.token.encode())],
         exception_handlers={HTTPException: _problem},
         request_max_body_size=BODY_MAX,

@@ -144,6 +144,8 @@ class NodeLive:
                     since=each.since,
                     at=each.at,
                     count=each.count,
+                    code=each.code,
+                    values=each.values,
                 )
                 for each in parts.desk.alarms()
             ),

@@ -21,16 +21,22 @@ from attrs import define, evolve, field, frozen
 
 from live import CALLS, Heard, LiveBoard, LiveNode, PanelLock, merged
 from logs import Once, get_logger
+from telephony.registrations import ASKED_MAX, SipRegistered, SipRegistration, SipState, one_of, together
 
 EVERY_S = 0.5
 DEADLINE_S = 2.0
 GATHER_S = 0.05  # what answers of several nodes are waited for before they are merged
+NO_NODE = "no node is set"
+MANY_S = 10.0  # for which panels' registrations are asked for
+TOO_SLOW = f"no answer within {MANY_S:g} s"
 PASSED_ON = ("content-type", "content-length", "content-range", "accept-ranges", "cache-control")
 
 log = get_logger("nodes")
 T = TypeVar("T")
 _node = msgspec.json.Decoder(LiveNode).decode
 _lock = msgspec.json.Decoder(PanelLock).decode
+_registration = msgspec.json.Decoder(SipRegistration).decode
+_registered = msgspec.json.Decoder(SipRegistered).decode
 
 
 class NodeError(Exception):
@@ -205,7 +211,7 @@ class Nodes:
 
     async def ring(self, flat_id: int, who: str) -> str:
         """Have a flat's phones rung for a test, by any node that is ready: the call's id. Raises NodeError."""
-        error: NodeError = NodeAway("no node is set")
+        error: NodeError = NodeAway(NO_NODE)
         for url in sorted(self._urls, key=self._is_well, reverse=True):
             try:
                 asked = {"flat_id": flat_id, "who": who}
@@ -222,22 +228,46 @@ class Nodes:
 
     async def lock_of(self, sip_user: str) -> PanelLock:
         """A panel's lock, on whichever node it is held; free if no node that answers holds it. Raises NodeError."""
-        locks: list[PanelLock] = []
-        errors: list[NodeError] = [NodeAway("no node is set")]
+        locks, errors = await self._ask_all("GET", f"domophones/{quote(sip_user, safe='')}.json", _lock)
+        if not locks:
+            raise errors[-1] if errors else NodeAway(NO_NODE)
+        return next((lock for lock in locks if lock.held_for), locks[0])
+
+    async def registration_of(self, sip_user: str) -> SipRegistration:
+        """A panel's registration, by whichever Kamailio has it; of one that none has it is unknown while any is away."""
+        path = f"registrations/{quote(sip_user, safe='')}.json"
+        return one_of(sip_user, *await self._ask_all("GET", path, _registration))
+
+    async def registered_of(self, sip_users: Sequence[str]) -> SipRegistered:
+        """Which of many panels are registered, with any Kamailio. Where that is not known, it gives up."""
+        found: list[str] = []
+        with trio.move_on_after(MANY_S):
+            for first in range(0, len(sip_users), ASKED_MAX):
+                body = {"panels": sip_users[first : first + ASKED_MAX]}
+                part = together(*await self._ask_all("POST", "registered", _registered, body))
+                found += part.registered
+                if part.state is SipState.UNKNOWN:
+                    return evolve(part, registered=tuple(found))
+            return SipRegistered(state=SipState.REGISTERED, registered=tuple(found))
+        return SipRegistered(state=SipState.UNKNOWN, why=TOO_SLOW, registered=tuple(found))
+
+    async def _ask_all(
+        self, method: str, path: str, decode: Callable[[bytes], T], body: object | None = None
+    ) -> tuple[list[T], list[NodeError]]:
+        """What all nodes answer, asked at once, and why the others do not."""
+        answers: list[T] = []
+        errors: list[NodeError] = []
 
         async def ask(url: str) -> None:
             try:
-                path = f"domophones/{quote(sip_user, safe='')}.json"
-                locks.append(await self._read("GET", url, path, _lock))
+                answers.append(await self._read(method, url, path, decode, body=body))
             except NodeError as error:
                 errors.append(error)
 
         async with trio.open_nursery() as nursery:
             for url in self._urls:
                 nursery.start_soon(ask, url)
-        if not locks:
-            raise errors[-1]
-        return next((lock for lock in locks if lock.held_for), locks[0])
+        return answers, errors
 
     @asynccontextmanager
     async def recording(self, name: str, node: str = "", *, wanted: str = "") -> AsyncIterator[Recording]:
@@ -245,7 +275,7 @@ class Nodes:
 
         `wanted` is a Range header to pass on. Raises NodeError; NodeRefused with status 404: no node has it.
         """
-        error: NodeError = NodeAway("no node is set")
+        error: NodeError = NodeAway(NO_NODE)
         headers = {"range": wanted} if wanted else {}
         for url in sorted(self._urls, key=lambda url: self._name_of(url) != node):
             request = self._open.build_request(
@@ -312,4 +342,9 @@ class Nodes:
 
 
 def _away(url: str, error: httpx.HTTPError) -> NodeAway:
-    return NodeAway(f"{url}: {error or type(error).__name__}")
+    why = str(error) or type(error).__name__
+    if not isinstance(error, httpx.ConnectError):
+        return NodeAway(f"{url}: {why}")
+    if why.startswith("all attempts"):  # which says no more than that
+        return NodeAway(f"{url}: no connection")
+    return NodeAway(f"{url}: no connection ({why})")

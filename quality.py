@@ -21,6 +21,7 @@ from crm.store import Store
 from restarts import ChildEvent
 from supervisor import ChildSpec, Supervisor
 from telephony.ari.client import Ari
+from telephony.panels.where import hosts_of
 from telephony.sound_worker import SoundWorkers
 
 
@@ -36,7 +37,9 @@ class QualityParts:
         on_event: Callable[[ChildEvent], None],
     ) -> None:
         self._store = Store(config.crm.url, pool=4)  # not the connections that calls use
-        looks = PanelLooks(self._store, config.crm.secret_key, config.quality.panel_ms / 1000)
+        looks = PanelLooks(
+            self._store, config.crm.secret_key, config.quality.panel_ms / 1000, hosts_of(config)
+        )
         world = QualityWorld(config.node.name, config.quality, config.call, ari, domophones, journal, looks)
         self.sounds = SoundWorkers()
         self.actor = Quality(world, Judge(config, self.sounds), self._store)

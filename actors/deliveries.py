@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
@@ -50,7 +50,7 @@ T = TypeVar("T")
 class Deliveries:
     """The actor: `run` tells panels what is due. `secret_key` opens their passwords, `at_once` panels are told together.
 
-    `deadline_s` is for one thing that a panel is told.
+    `deadline_s` is for one thing that a panel is told; `ours` are hosts that no panel is (telephony/panels/where.py).
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Deliveries:
         at_once: int = 16,
         deadline_s: float = 10.0,
         wall_clock: Callable[[], float] = time.time,
+        ours: Collection[str] = (),
     ) -> None:
         self._store = store
+        self._ours = ours
         self._secret_key = secret_key
         self._at_once = at_once
         self._deadline_s = deadline_s
@@ -138,7 +140,8 @@ class Deliveries:
             known = PanelAccess(
                 vendor=access.vendor, url=access.url, user=access.user, password=password, pin=access.pin
             )
-            async with open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append) as panel:
+            connecting = open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append, ours=self._ours)
+            async with connecting as panel:
                 await self._tell_all(panel, claim, told)
         except (PanelError, SealError, ValueError) as error:
             log.info("a panel could not be told all", panel=claim.sip_user, why=str(error))

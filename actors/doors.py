@@ -6,7 +6,7 @@ Two changes are noted for each: that it was asked for, which is committed before
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -37,9 +37,16 @@ class DoorNotOpened(Exception):
 
 
 async def open_door(
-    store: Store, secret_key: str, domophone_id: int, door: int, who: Who, *, deadline_s: float = DEADLINE_S
+    store: Store,
+    secret_key: str,
+    domophone_id: int,
+    door: int,
+    who: Who,
+    *,
+    deadline_s: float = DEADLINE_S,
+    ours: Collection[str] = (),
 ) -> None:
-    """Open a door of a panel, counted from 1, for `who`.
+    """Open a door of a panel, counted from 1, for `who`; `ours` are hosts that no panel is (telephony/panels/where.py).
 
     Raises crm.who's Forbidden, NotFound and Invalid (the panel has no address), DoorNotOpened, StoreError (nothing was
     sent then).
@@ -48,7 +55,7 @@ async def open_door(
     pin = partial(pin_certificate, store, found.mac)
 
     async def opening(access: PanelAccess, on_pin: Callable[[str], None]) -> None:
-        async with open_panel(access, deadline_s=deadline_s, on_pin=on_pin) as panel:
+        async with open_panel(access, deadline_s=deadline_s, on_pin=on_pin, ours=ours) as panel:
             await panel.open_door(door)
 
     note = partial(_note, store, who, "domophone", domophone_id, {"door": door})
@@ -63,13 +70,14 @@ async def open_relay_channel(
     *,
     deadline_s: float = DEADLINE_S,
     held_s: int = HELD_S,
+    ours: Collection[str] = (),
 ) -> None:
     """Open what a relay's channel opens, for `who`. Raises as `open_door` does."""
     found = await _in_thread(store, lambda connection: relay_door(connection, who, channel_id))
     pin = partial(pin_relay_certificate, store, found.relay_id)
 
     async def opening(access: PanelAccess, on_pin: Callable[[str], None]) -> None:
-        async with open_relay(access, deadline_s=deadline_s, on_pin=on_pin) as relay:
+        async with open_relay(access, deadline_s=deadline_s, on_pin=on_pin, ours=ours) as relay:
             await relay.open(found.number, held_s)
 
     what = {"channel": found.number, "name": found.name}

@@ -21,6 +21,7 @@ from attrs import define
 from board import Alarm, Kind, Raised, Row, State, alarm_fields, call_fields, clean, iso
 from config import DutyConfig
 from logs import get_logger
+from said import Said
 from telephony.duty_webhook import DutyStats, DutyWebhook
 
 __all__ = ["Alarm", "DutyDesk", "Kind", "Raised", "Row", "State"]
@@ -74,12 +75,13 @@ class DutyDesk:
         """A call is in this state now. What is on the board already is not told again."""
         self._safely(lambda: self._show(row))
 
-    def alarm(self, kind: Alarm, about: str, text: str, lasting_s: float | None = None) -> None:
+    def alarm(self, kind: Alarm, about: str, what: Said | str, lasting_s: float | None = None) -> None:
         """Raise an alarm about something, or say that it still stands; told once until it is over.
 
         With `lasting_s` it ends by itself after that time, counted anew from each repetition.
         """
-        self._safely(lambda: self._raise(kind, clean(about), text, lasting_s))
+        said = Said(what) if isinstance(what, str) else what
+        self._safely(lambda: self._raise(kind, clean(about), said, lasting_s))
 
     def over(self, kind: Alarm, about: str, text: str = "") -> None:
         """The alarm has ended, if it stood; `text` says why."""
@@ -158,16 +160,17 @@ class DutyDesk:
 
     # --- alarms ------------------------------------------------------------------------------
 
-    def _raise(self, kind: Alarm, about: str, text: str, lasting_s: float | None) -> None:
+    def _raise(self, kind: Alarm, about: str, said: Said, lasting_s: float | None) -> None:
         now, at = trio.current_time(), time.time()
         until = math.inf if lasting_s is None else now + lasting_s
+        words = attrs.asdict(said)
         standing = self._alarms.get((kind, about))
         if standing is not None:
             alarm = standing.alarm
-            standing.alarm = attrs.evolve(alarm, text=text, at=at, count=alarm.count + 1)
+            standing.alarm = attrs.evolve(alarm, **words, at=at, count=alarm.count + 1)
             standing.until = until
         else:
-            alarm = Raised(kind=kind, about=about, text=text, since=at, at=at)
+            alarm = Raised(kind=kind, about=about, **words, since=at, at=at)
             self._alarms[kind, about] = _Standing(alarm, now, until)
             log.error("an alarm of 112", alarm=kind.value, about=about, text=alarm.text)
             self._post("alarm", f"{kind.value} {about}", self._about_alarm(alarm))

@@ -5,6 +5,7 @@ Neither is needed to call: a panel that cannot be asked is called all the same, 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import trio
@@ -42,9 +43,10 @@ class Look:
 
 
 class PanelLooks:
-    """`deadline_s` is for one question; `secret_key` opens the passwords of panels."""
+    """`deadline_s` is for one question; `secret_key` opens the passwords of panels; `ours` are hosts that no panel is."""
 
-    def __init__(self, store: Store, secret_key: str, deadline_s: float) -> None:
+    def __init__(self, store: Store, secret_key: str, deadline_s: float, ours: Collection[str] = ()) -> None:
+        self._ours = ours
         self._store = store
         self._secret_key = secret_key
         self._deadline_s = deadline_s
@@ -72,7 +74,8 @@ class PanelLooks:
         )
         pins: list[str] = []
         try:
-            async with open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append) as panel:
+            connecting = open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append, ours=self._ours)
+            async with connecting as panel:
                 if await panel.idle() is Idle.NO:
                     raise PanelInCall
                 line = await panel.line_test(task.dialled) if panel.has_line_test else None

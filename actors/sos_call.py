@@ -28,6 +28,7 @@ from config import DEFAULT
 from crm.sos.panels import SosPanel
 from crm.values.records import CallRecord, EntryKind, Outcome
 from restarts import divide
+from said import Says, said
 from telephony.ari.channels import Leg
 
 BUSY = Refusal("sos-busy", "busy", 17)
@@ -122,8 +123,9 @@ class SosCall(Course):
         if self._lent and not self._info.own_number:
             self.world.pools[self._dispatch].ended(self._lent, record.call_id)
         if outcome in (Outcome.FAILED, Outcome.UNREACHABLE):
-            text = f"{record.address or record.panel}: {outcome.value}, call {record.call_id}"
-            desk.alarm(Alarm.CALL_FAILED, record.panel, text, lasting_s=self.world.config.hold_s)
+            place = record.address or record.panel
+            failed = said(Says.CALL_FAILED, place=place, outcome=outcome.value, call=record.call_id)
+            desk.alarm(Alarm.CALL_FAILED, record.panel, failed, lasting_s=self.world.config.hold_s)
         elif outcome is Outcome.TALKED:
             desk.over(Alarm.CALL_FAILED, record.panel, "its next call got through")
         self.page.close(outcome)
@@ -164,10 +166,8 @@ class SosCall(Course):
         self._dispatch = world.dispatch_of(self._info.fias)
         about = self._info.sip_user
         if self._dispatch == DEFAULT:
-            why = "no [dispatch.…] has its city" if self._info.fias else "its city is not known"
-            world.desk.alarm(
-                Alarm.CITY_UNKNOWN, about, f"panel {about}: {why}: the default dispatch is called"
-            )
+            why = Says.CITY_UNSERVED if self._info.fias else Says.CITY_UNKNOWN
+            world.desk.alarm(Alarm.CITY_UNKNOWN, about, said(why, panel=about))
         else:
             world.desk.over(Alarm.CITY_UNKNOWN, about)
         page.show(State.CALLING, dispatch=self._dispatch)

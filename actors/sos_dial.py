@@ -14,6 +14,7 @@ from attrs import frozen
 
 from actors.sos_world import SosPage, SosWorld
 from crm.values.records import EntryKind, LegEnd
+from said import Says, said
 from telephony.ari.channels import Leg, LegState, Refused
 from telephony.ari.events import StasisStart
 from telephony.location import Location, location_variables
@@ -133,11 +134,10 @@ async def await_answer(
         case Verdict.ANSWERED | Verdict.BUSY:
             world.trunks.worked(attempt.trunk)
         case Verdict.FAILED if blame:
-            world.trunks.failed(
-                attempt.trunk, f"a call was refused: {leg.tech_cause or leg.cause} {leg.why}".rstrip()
-            )
+            why = f"{leg.tech_cause or leg.cause} {leg.why}".rstrip()
+            world.trunks.failed(attempt.trunk, said(Says.TRUNK_REFUSED, why=why))
         case Verdict.SILENT:
-            world.trunks.failed(attempt.trunk, f"no sign of life in {config.trunk_s:g} s")
+            world.trunks.failed(attempt.trunk, said(Says.TRUNK_SILENT, seconds=f"{config.trunk_s:g}"))
         case _:
             pass
     return verdict

@@ -25,6 +25,7 @@ from config import DispatchConfig, SosConfig
 from crm.sos.leases import PoolChanged, PoolState
 from crm.store import Store, StoreError
 from crm.values.sos import Holding, Lease, Standing, Why, same_number
+from said import Says, said
 
 TICK_S = 2.0
 ASK_S = 1.0  # beside the commit
@@ -186,8 +187,8 @@ class SosPool:
             return None
         lease = leases[-1]
         if lease.why is Why.BROKEN:
-            text = f"number {lease.number} was lent to panel {panel} while it was still held for another"
-            self._desk.alarm(Alarm.GUARANTEE_BROKEN, lease.number, text, lasting_s=self._config.hold_s)
+            broken = said(Says.GUARANTEE_BROKEN, number=lease.number, panel=panel)
+            self._desk.alarm(Alarm.GUARANTEE_BROKEN, lease.number, broken, lasting_s=self._config.hold_s)
         return lease
 
     async def _write(self, leases: Sequence[Lease], freed: Sequence[str] = ()) -> None:
@@ -230,7 +231,7 @@ class SosPool:
             self._desk.over(Alarm.DATABASE_AWAY, self.name)
 
     def _is_away(self, why: str) -> None:
-        self._desk.alarm(Alarm.DATABASE_AWAY, self.name, f"numbers are lent from the node's file: {why}")
+        self._desk.alarm(Alarm.DATABASE_AWAY, self.name, said(Says.LENT_FROM_FILE, why=why))
 
     async def _settle(self) -> None:
         """Ends that were lost; numbers that nobody needs to have kept any longer."""
@@ -251,12 +252,10 @@ class SosPool:
             return
         numbers, spare = len(self.pool.numbers), self.pool.spare(self._wall_clock())
         if self._books.version >= 0 and not numbers:
-            text = "its pool has no number at all: calls go out without one, and cannot be called back"
-            self._desk.alarm(Alarm.NO_NUMBER, self.name, text)
+            self._desk.alarm(Alarm.NO_NUMBER, self.name, said(Says.NO_NUMBER))
         else:
             self._desk.over(Alarm.NO_NUMBER, self.name)
         if numbers and spare <= self._config.low_numbers:
-            text = f"{spare} of {numbers} numbers are left to lend: put more into sos_numbers"
-            self._desk.alarm(Alarm.POOL_LOW, self.name, text)
+            self._desk.alarm(Alarm.POOL_LOW, self.name, said(Says.POOL_LOW, spare=spare, numbers=numbers))
         else:
             self._desk.over(Alarm.POOL_LOW, self.name)

@@ -36,6 +36,7 @@ from crm.sos.tests import (
 )
 from crm.store import Store
 from logs import get_logger
+from said import Says, said
 
 POLL_S = 2.0
 HOUSE_S = 60.0
@@ -194,7 +195,7 @@ class SosTests:
         return partial(drop_test, self._store, test.id)
 
     def _alarm(self, sip_user: str, name: str, why: str) -> None:
-        self._world.desk.alarm(Alarm.TEST_FAILED, sip_user, f"{name}: a test of its 112 failed: {why}")
+        self._world.desk.alarm(Alarm.TEST_FAILED, sip_user, said(Says.TEST_FAILED, place=name, why=why))
 
     # --- what is planned -------------------------------------------------------------------------------------
 

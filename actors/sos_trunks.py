@@ -18,6 +18,7 @@ from actors.local_file import FILE_ERRORS
 from actors.sos_file import Keep, SosFile
 from config import DispatchConfig, SosConfig
 from logs import get_logger
+from said import Said, Says, said
 from telephony.ari.client import Ari
 from telephony.ari.control import EndpointState
 from telephony.ari.errors import AriError
@@ -81,7 +82,7 @@ class Trunks:
                     "it could not be remembered that a trunk takes no location", trunk=name, why=str(error)
                 )
 
-    def failed(self, name: str, why: str) -> None:
+    def failed(self, name: str, why: Said) -> None:
         """A call could not be made over it."""
         trunk = self._trunks.setdefault(name, _Trunk())
         trunk.failed_at = trio.current_time()
@@ -114,11 +115,9 @@ class Trunks:
         before, trunk.state = trunk.state, state
         match state:
             case EndpointState.MISSING:
-                self._desk.alarm(Alarm.TRUNK_DOWN, name, "no such endpoint is in pjsip.conf")
+                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_MISSING))
             case EndpointState.OFFLINE:
-                self._desk.alarm(
-                    Alarm.TRUNK_DOWN, name, "it does not answer Asterisk's OPTIONS, or is not registered"
-                )
+                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_OFFLINE))
             case EndpointState.ONLINE if (
                 before is not state and trio.current_time() - trunk.failed_at >= self._again_s
             ):

@@ -5,9 +5,10 @@ signs in, somebody who sees a city, and somebody who sees the houses of a compan
 turn, open lists with filters and orders, go on to the next pages, look at records, and take the first bytes of files
 (bench.crm_paths); programs with tokens do the same by the API; people type into the search. Then accounts are imported.
 
-Each line says its figures by kind of page; those under "slow" need 100 ms and more at the 95th percentile. The last line:
-page_p95_ms= api_p95_ms= search_p95_ms= import_rows_s= rss_mb= (of the server's process, the most). Exit code 0: every
-request was answered well; 1: not so; 2: it could not be measured.
+Each line says its figures by kind of page, @ who asked; below them stand the slowest kinds, and those that are over the
+target: 100 ms at the 95th percentile, of all requests of a group, and better of each kind. The last line: page_p95_ms=
+api_p95_ms= search_p95_ms= import_rows_s= rss_mb= (of the server's process, the most). Exit code 0: every request was
+answered well, and with a whole fleet (--scale 1 and more) within the targets; 1: not so; 2: it could not be measured.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ NEXT_PAGES = 3  # of each list
 Clients = Mapping[Sees, httpx.AsyncClient]
 LOGIN, PASSWORD = f"bench-{uuid.uuid4().hex[:8]}", "only for this bench 7351"
 API = "/api/v1"
-SLOW_MS = 100.0
+TARGET_MS = 100.0
+SLOWEST = 5  # kinds that are named in any case
 PAUSE_S = 0.03  # between two requests of a user: the API answers 200 a second from one address
 TYPING_S = 0.2  # no three letters are typed in less
 DAY_S = 86_400.0
@@ -80,6 +82,10 @@ class Group:
     def p95_ms(self) -> float | str:
         return percentile(self.times, 0.95) if self.times else "unknown"
 
+    def is_in_time(self) -> bool:
+        p95_ms = self.p95_ms()
+        return isinstance(p95_ms, float) and p95_ms <= TARGET_MS
+
     def show(self) -> None:
         for kind, times in self.took_ms.items():
             print(
@@ -95,8 +101,12 @@ class Group:
             )
         for key, count in sorted(self.wrong.items()):
             print(f"  not answered well: {self.name} {key}: {count} times")
-        slow = [kind for kind, times in self.took_ms.items() if percentile(times, 0.95) >= SLOW_MS]
-        print(f"  slow: {self.name}: {', '.join(slow) or 'none'}", flush=True)
+        p95s = {kind: percentile(times, 0.95) for kind, times in self.took_ms.items()}
+        ordered = sorted(p95s.items(), key=lambda each: -each[1])
+        slow = [f"{kind} {p95_ms:.0f}" for kind, p95_ms in ordered if p95_ms > TARGET_MS]
+        slowest = ", ".join(f"{kind} {p95_ms:.0f}" for kind, p95_ms in ordered[:SLOWEST])
+        print(f"  slowest: {self.name} [p95, ms]: {slowest or 'none'}")
+        print(f"  over {TARGET_MS:g} ms: {self.name}: {', '.join(slow) or 'none'}", flush=True)
 
 
 @define
@@ -142,6 +152,7 @@ def start(filled: Filled, folder: Path, port: int, seed: int) -> Server:
         "crm",
         [sys.executable, str(TOP / "teledom.py"), "crm", "--config", str(file)],
         log=folder / "crm.log",
+        ready_s=60,
         ready=ready,
         cwd=TOP,
         env={"TELEDOM_SECRET_KEY": "only for this bench, as it is written here"},
@@ -289,7 +300,10 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         ),
         flush=True,
     )
-    return 1 if any(group.wrong for group in groups) else 0
+    late = [group.name for group in groups if not group.is_in_time()] if args.scale >= 1 else []
+    if late:
+        print(f"bench.crm: over {TARGET_MS:g} ms: {', '.join(late)}", file=sys.stderr)
+    return 1 if late or any(group.wrong for group in groups) else 0
 
 
 def main() -> int:

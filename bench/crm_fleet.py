@@ -29,8 +29,9 @@ from bench.fleet_rows import Row
 from bench.report import figures
 from crm.store import StoreError, upgrade
 from testbed.debs import TestbedUnavailable, get_tree
-from testbed.postgres import running_postgres
+from testbed.postgres import open_postgres
 from testbed.processes import ProcessFailed
+from testbed.threads import running
 
 LINES = 5000  # rows in one write to COPY
 BUILT_IN = ("block_kinds", "alembic_version")  # filled by the migrations
@@ -85,7 +86,7 @@ class Filled:
 @contextmanager
 def open_fleet(folder: Path, size: Size, *, tell: bool = True) -> Iterator[Filled]:
     """A server of its own with this fleet, until left. Raises TestbedUnavailable, ProcessFailed, StoreError."""
-    with running_postgres(folder, get_tree(), settings=SERVER) as postgres:
+    with running(open_postgres(folder, get_tree(), settings=SERVER), "postgres") as postgres:
         upgrade(postgres.url)
         yield fill(postgres.url, size.fleet(), tell=tell)
 

@@ -21,7 +21,7 @@ from crm.values.quality import CallType, CampaignState, Only, TaskState
 from crm.values.records import LegEnd, Outcome
 from crm.values.sos import Why
 
-SCHEMA = "0008"  # the newest revision under migrations/versions
+SCHEMA = "0009"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):
@@ -194,12 +194,20 @@ class EntranceFlat(Base):
     line_level: Mapped[float | None]
 
 
+# When a block ends, in an order that has a place for those that are not to end: after all others. A literal, as an index
+# of an expression serves only the very same one.
+ENDS: sa.ColumnElement[float] = sa.literal_column("coalesce(until, 1e15)", sa.Double())
+
+
 class FlatBlock(Base):
     """A block of this kind (its code) stands from `since` until `until` (None: until it is taken back). `source` is who
     set it: "hand", or "billing"."""
 
     __tablename__ = "flat_blocks"
-    __table_args__ = (sa.Index(None, "from", "id"),)
+    __table_args__ = (
+        sa.Index(None, "from", "id"),
+        sa.Index("ix_flat_blocks_ends_id", ENDS, "id"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     flat_id: Mapped[int] = to("flats.id", index=True)
     kind: Mapped[str] = mapped_column(sa.String(20))

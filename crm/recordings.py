@@ -33,7 +33,9 @@ async def pass_on(request: Request[Any, Any, Any], name: str, node: str) -> Stre
             async for piece in recording.pieces:
                 yield piece
 
-    headers = {key: value for key, value in recording.headers.items() if key.lower() != "content-type"}
+    # Nor how long it may be kept: what is for one's ears alone stays in no browser that somebody else uses after him.
+    own = ("content-type", "cache-control")
+    headers = {key: value for key, value in recording.headers.items() if key.lower() not in own}
     kind = recording.headers.get("content-type", "application/octet-stream")
     return Stream(pieces(), status_code=recording.status, media_type=kind, headers=headers)
 

@@ -81,7 +81,9 @@ class Reach:
         if self.cities:
             ways.append(House.city_id.in_(sorted(self.cities)))
         if self.companies:
-            ways.append(House.company_id.in_(sorted(self.companies)))
+            # Of a house without a company this is false, not unknown: its opposite has to be true.
+            known = House.company_id.is_not(None)
+            ways.append(sa.and_(known, House.company_id.in_(sorted(self.companies))))
         if self.houses:
             ways.append(House.id.in_(sorted(self.houses)))
         return sa.or_(*ways) if ways else sa.false()

@@ -28,9 +28,10 @@ class Site:
     """The server's parts. `parts`, by name:
 
     "passwords" (crm.staff.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`,
-    `recording`), "doors" (crm_server.Doors: `open_door`, `open_channel`), "chores" (crm.companies.chores.Chores:
-    `wake`), "quality" (the configuration's [quality], for the folder of recordings), "imports"
-    (crm.imports.worker.ImportWorker), "settings" (config.Config as a whole: [sos] and [dispatch.…]).
+    `recording`, `registration_of`, `registered_of`), "doors" (crm_server.Doors: `open_door`, `open_channel`, `ask`),
+    "chores" (crm.companies.chores.Chores: `wake`), "quality" (the configuration's [quality], for the folder of
+    recordings), "imports" (crm.imports.worker.ImportWorker), "settings" (config.Config as a whole: [sos] and
+    [dispatch.…]).
     `failures` are the parts' errors whose text is for people.
     """
 
@@ -68,7 +69,9 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any], config: WebConfig
     """The IP address of whoever asks: what a proxy of ours says, or the connection's own."""
     address = connection.client.host if connection.client else ""
     if address in config.proxies:
-        for each in reversed(connection.headers.get("x-forwarded-for", "").split(",")):
+        # A proxy may put a header of its own behind that of the client: all of them are one list, and its end is ours.
+        said = ",".join(connection.headers.getall("x-forwarded-for", []))
+        for each in reversed(said.split(",")):
             if each.strip() and each.strip() not in config.proxies:
                 return each.strip()[:64]
     return address

@@ -57,6 +57,7 @@ class Store:
         self.shown = parsed.render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         options: dict[str, Any] = {"pool_size": pool, "max_overflow": 0, "pool_timeout": connect_s}
+        options["hide_parameters"] = True  # errors end in the log, and there are secrets among the values
         if self.is_sqlite:
             self._engine = sa.create_engine(_sqlite_url(parsed), connect_args={"timeout": busy_s}, **options)
             sa.event.listen(self._engine, "connect", _set_up_durable if durable else _set_up_sqlite)

@@ -7,7 +7,7 @@ are connected to, and what can go wrong, is as with panels (panels/http.py, pane
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -60,7 +60,7 @@ MODELS = tuple(_MODELS)
 
 @asynccontextmanager
 async def open_relay(
-    access: PanelAccess, *, deadline_s: float, on_pin: Callable[[str], None]
+    access: PanelAccess, *, deadline_s: float, on_pin: Callable[[str], None], ours: Collection[str] = ()
 ) -> AsyncIterator[RelayDriver]:
     """The driver of one relay; `access.vendor` is its model. All else is as `panels.open_panel`'s.
 
@@ -71,7 +71,7 @@ async def open_relay(
         raise ValueError(
             f"model {access.vendor!r} of the relay {access.url} is not one of {', '.join(MODELS)}"
         )
-    async with PanelHttp(access, model.auth, on_pin) as http:
+    async with PanelHttp(access, model.auth, on_pin, ours) as http:
         yield _Relay(model.driver(http), f"relay {access.url} ({access.vendor})", deadline_s)
 
 

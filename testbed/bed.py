@@ -63,6 +63,7 @@ class Bed:
     ari_user: str
     ari_password: str = field(repr=False)
     kamailio_sip: tuple[str, int]
+    kamailio_url: str  # where nodes ask it who is registered
     asterisk_sip: tuple[str, int]
     trunks: tuple[Trunk, ...]
 
@@ -106,7 +107,7 @@ async def open_bed(
     opens one.
     """
     with _short_name(run_dir) as run_dir, open_ports() as ports:
-        kamailio_port, asterisk_port = ports.take(), ports.take()
+        kamailio_port, node_port, asterisk_port = ports.take(), ports.take(), ports.take()
         trunks = tuple(Trunk(name, ports.take(1 + BACK_PORTS)) for name in DISPATCHES)
         asterisk_place = AsteriskPlace(
             sip_port=asterisk_port,
@@ -119,6 +120,7 @@ async def open_bed(
         )
         kamailio_place = KamailioPlace(
             sip_port=kamailio_port,
+            node_port=node_port,
             asterisk_port=asterisk_port,
             credentials=crm_db,
             realm=REALM,
@@ -136,6 +138,7 @@ async def open_bed(
             ari_user=ari_user,
             ari_password=ari_password,
             kamailio_sip=(HOST, kamailio_port),
+            kamailio_url=f"http://{HOST}:{node_port}",
             asterisk_sip=(HOST, asterisk_port),
             trunks=trunks,
         )

@@ -67,7 +67,12 @@ class Progress:
 def _configure(folder: Path, ari: AriConfig, push_url: str, ports: Ports, bed: Bed | None = None) -> Config:
     """The demo's settings, with 112 over the trunks of a `bed`; also as a file, for the CRM and for commands."""
     config = Config(
-        node=NodeConfig(name="demo", state_dir=str(folder.absolute()), http=f"{HOST}:{ports.take()}"),
+        node=NodeConfig(
+            name="demo",
+            state_dir=str(folder.absolute()),
+            http=f"{HOST}:{ports.take()}",
+            kamailio="" if bed is None else bed.kamailio_url,
+        ),
         ari=ari,
         call=CallConfig(),
         push=PushConfig(url=push_url),
@@ -238,7 +243,7 @@ def main() -> int:
         "--calls", type=int, metavar="N", help="end after N calls (default: go on until Ctrl-C)"
     )
     parser.add_argument(
-        "--every", type=float, default=3.0, metavar="S", help="seconds between calls (default: 3)"
+        "--every", type=float, metavar="S", help="seconds between calls (default: 3; with --calls 0.5)"
     )
     parser.add_argument(
         "--simulated", action="store_true", help="against the simulated Asterisk: no SIP, no sound"
@@ -246,7 +251,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.calls is not None and args.calls < 1:
         parser.error("--calls takes a number from 1")
-    every_s = args.every if args.calls is None else 0.5
+    every_s = args.every if args.every is not None else 3.0 if args.calls is None else 0.5
     with _alone():
         try:
             start = _simulate if args.simulated else partial(_demonstrate, get_tree())

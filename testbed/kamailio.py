@@ -20,9 +20,10 @@ CONFIGURATION = Path(__file__).resolve().parent.parent / "telephony" / "kamailio
 
 @frozen(kw_only=True)
 class KamailioPlace:
-    """Where one Kamailio listens (UDP and TCP), its Asterisk, and the database with the view sip_credentials."""
+    """Where one Kamailio listens (UDP and TCP; HTTP for nodes), its Asterisk, and the database with sip_credentials."""
 
     sip_port: int
+    node_port: int
     asterisk_port: int
     credentials: Path
     realm: str = "teledom"
@@ -36,6 +37,7 @@ def kamailio_child(run_dir: Path, tree: Tree, place: KamailioPlace) -> Child:
     defines = {
         "LISTEN_UDP": f"udp:{HOST}:{place.sip_port}",
         "LISTEN_TCP": f"tcp:{HOST}:{place.sip_port}",
+        "LISTEN_NODE": f"tcp:{HOST}:{place.node_port}",
         "ASTERISK_IP": f'"{HOST}"',
         "ASTERISK_PORT": place.asterisk_port,
         "ASTERISK_URI": f'"sip:{HOST}:{place.asterisk_port}"',

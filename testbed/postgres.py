@@ -6,6 +6,7 @@
 `postgres.child` can be stopped, killed and started again; what was committed is still there, as on any server. Everything
 of one server is in its folder. It refuses to run as root, so as root it runs as nobody. Who comes over TCP is the role
 teledom without a password: it may make databases of its own, and has no right to anything else on the machine.
+For who has no Trio: `running(open_postgres(…), "postgres")` of threads.py.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ import pwd
 import shlex
 import shutil
 import signal
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -26,7 +25,7 @@ import trio
 from attrs import define, frozen
 
 from testbed.debs import Tree
-from testbed.processes import HOST, Child, ProcessFailed, open_ports
+from testbed.processes import HOST, Child, ProcessFailed, open_port
 
 ROLE = DATABASE = "teledom"
 MAKE_S = 30.0  # for making the folder of data
@@ -94,7 +93,7 @@ async def open_postgres(
     `port`: one of a bed's (`bed.ports.take()`), else one that no testbed uses. `settings` are those of postgresql.conf.
     """
     with ExitStack() as stack:
-        port = port or stack.enter_context(open_ports()).take()
+        port = port or stack.enter_context(open_port())
         folder, binaries = _places(folder, tree)
         await _make_data(folder, tree, binaries)
         chosen = {**_SETTINGS, "port": str(port), **(settings or {})}
@@ -111,38 +110,6 @@ async def open_postgres(
         )
         async with child:
             yield Postgres(url, child)
-
-
-@contextmanager
-def running_postgres(
-    folder: Path, tree: Tree, *, settings: Mapping[str, str] | None = None
-) -> Iterator[Postgres]:
-    """The same from a thread of its own, for who has no Trio or, as a fixture of a whole run, outlives one."""
-    started: Future[tuple[Postgres, trio.lowlevel.TrioToken]] = Future()
-    left = trio.Event()
-
-    async def live() -> None:
-        async with open_postgres(folder, tree, settings=settings) as postgres:
-            started.set_result((postgres, trio.lowlevel.current_trio_token()))
-            await left.wait()
-
-    def run() -> None:
-        try:
-            trio.run(live)
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    thread = threading.Thread(target=run, name="postgres", daemon=True)
-    thread.start()
-    postgres, token = started.result()
-    try:
-        yield postgres
-    finally:
-        with suppress(trio.RunFinishedError):
-            token.run_sync_soon(left.set)
-        thread.join(MAKE_S)
 
 
 def _places(folder: Path, tree: Tree) -> tuple[Path, Path]:

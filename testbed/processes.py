@@ -2,7 +2,7 @@
 
 A `Child` is one process of ours with its log file; it is ended by its own id (TERM, then KILL) when its `async with`
 is left, and by the kernel when we die without leaving it. `open_ports` hands out ports of 127.0.0.1 that no other
-testbed on this machine uses.
+testbed on this machine uses, `open_port` one alone.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ SLOT_PORTS = (
 CONTROL_PORTS = 1000
 FIRST_PORT = 12_000
 SLOTS = 13
+SINGLE_PORTS = range(10_000, 11_000)
 
 
 class ProcessFailed(Exception):
@@ -183,15 +184,31 @@ def open_ports() -> Iterator[Ports]:
     for slot in slots:
         base = FIRST_PORT + slot * SLOT_PORTS
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
-            try:
-                claim.bind(
-                    f"\0teledom-testbed-{base}"
-                )  # the kernel lets one process have a name, and forgets it for us
-            except OSError:
+            if not _claimed(claim, base):
                 continue
             yield Ports(base, iter(range(base, base + CONTROL_PORTS)))
             return
     raise ProcessFailed(f"{SLOTS} testbeds are running on this machine already: end one of them")
+
+
+@contextmanager
+def open_port() -> Iterator[int]:
+    """One port alone, for what is no testbed, until the block is left or this process dies."""
+    for port in random.sample(SINGLE_PORTS, len(SINGLE_PORTS)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+            if _claimed(claim, port) and port_is_free(port):
+                yield port
+                return
+    raise ProcessFailed(f"no port from {SINGLE_PORTS[0]} to {SINGLE_PORTS[-1]} is free: end some programs")
+
+
+def _claimed(claim: socket.socket, port: int) -> bool:
+    """The kernel lets one process have a name, and forgets it for us."""
+    try:
+        claim.bind(f"\0teledom-testbed-{port}")
+    except OSError:
+        return False
+    return True
 
 
 def port_is_free(port: int) -> bool:

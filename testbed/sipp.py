@@ -167,13 +167,15 @@ class Sipp:
         return self.result(exit_code)
 
 
-async def register(bed: Bed, users: Iterable[Credentials], port: int, *, expires_s: int = 300) -> None:
+async def register(
+    bed: Bed, users: Iterable[Credentials], port: int, *, expires_s: int = 300, user_agent: str = "SIPp"
+) -> None:
     """Register `users` with Kamailio, to be called at `port`; `expires_s` 0 unregisters. Raises ProcessFailed."""
     rows = [(user.user, user.password) for user in users]
     sipp = Sipp(
         bed,
         "register",
-        {"PORT": str(port), "EXPIRES": str(expires_s)},
+        {"PORT": str(port), "EXPIRES": str(expires_s), "AGENT": user_agent},
         ["-m", str(len(rows)), "-r", "200", "-timeout", "10s"],
     )
     result = await sipp.run(rows)

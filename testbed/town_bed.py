@@ -34,8 +34,8 @@ from config import (
     SosConfig,
 )
 from crm.calls.calls import find_calls
-from crm.store import Store, upgrade
-from crm.town.town import Town, city_fias, fill, password
+from crm.store import Store
+from crm.town.town import Town, city_fias, password
 from crm.values.records import CallRecord, Entry, EntryKind, LegRecord
 from node import Node
 from testbed.asterisk import SOS_CITIES
@@ -81,13 +81,6 @@ class TownBed:
                 await trio.sleep(POLL_S)
             return
         raise ProcessFailed(f"Asterisk still has after {within_s:g} s: {', '.join(left)}")
-
-
-def write_town(database: Path) -> Town:
-    """Make a CRM with the town in a new file."""
-    upgrade(f"sqlite:///{database}")
-    with Store(f"sqlite:///{database}") as store:
-        return fill(store)
 
 
 def copy_database(source: Path, target: Path, changes: Iterable[str] = ()) -> None:
@@ -185,7 +178,12 @@ def configure(
     bed = place.bed
     ari_config = AriConfig(url=bed.ari_url, user=bed.ari_user, password=bed.ari_password, reconnect_max_s=0.5)
     return Config(
-        node=NodeConfig(name="test", state_dir=str(folder), http=f"{HOST}:{bed.ports.take()}"),
+        node=NodeConfig(
+            name="test",
+            state_dir=str(folder),
+            http=f"{HOST}:{bed.ports.take()}",
+            kamailio=bed.kamailio_url,
+        ),
         ari=attrs.evolve(ari_config, **(ari or {})),
         call=attrs.evolve(CallConfig(), **(call or {})),
         sos=attrs.evolve(SosConfig(pause_s=0.5, recordings=str(bed.recordings)), **(sos or {})),

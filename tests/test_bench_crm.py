@@ -40,6 +40,7 @@ def store(filled: Filled) -> Iterator[Store]:
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_the_fleet_is_as_large_as_its_size_says(filled: Filled, store: Store) -> None:
     with store.reading() as connection:
         counts = {
@@ -54,6 +55,7 @@ def test_the_fleet_is_as_large_as_its_size_says(filled: Filled, store: Store) ->
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_filling_leaves_the_schema_as_the_migrations_made_it(filled: Filled, store: Store) -> None:
     import alembic.autogenerate
     import alembic.migration
@@ -68,6 +70,7 @@ def test_filling_leaves_the_schema_as_the_migrations_made_it(filled: Filled, sto
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_new_rows_get_ids_of_their_own(filled: Filled, store: Store) -> None:
     with store.session() as session:
         city = session.scalars(sa.select(Street.city_id).limit(1)).one()
@@ -81,6 +84,7 @@ def test_new_rows_get_ids_of_their_own(filled: Filled, store: Store) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_the_words_are_those_that_the_crm_makes_itself(store: Store) -> None:
     every = sa.select(SearchWord.word, SearchWord.kind, SearchWord.ref_id)
     with store.reading() as connection:
@@ -91,6 +95,7 @@ def test_the_words_are_those_that_the_crm_makes_itself(store: Store) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_every_kind_of_question_finds_what_it_asks_for(filled: Filled, store: Store) -> None:
     found = measure_search(store, filled.fleet, 2)
 
@@ -99,6 +104,7 @@ def test_every_kind_of_question_finds_what_it_asks_for(filled: Filled, store: St
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_a_company_manager_of_the_fleet_sees_only_its_houses(filled: Filled, store: Store) -> None:
     fleet = filled.fleet
     who, beyond = company_manager(0), fleet.street(1)[0]
@@ -135,6 +141,7 @@ def run(monkeypatch: pytest.MonkeyPatch, of: object, *arguments: str) -> int:
 
 
 @pytest.mark.real
+@pytest.mark.database
 def test_the_search_benchmark_prints_its_figures_last(
     filled: Filled, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,11 +155,13 @@ def test_the_search_benchmark_prints_its_figures_last(
 
 
 @pytest.mark.real
+@pytest.mark.database
 @pytest.mark.timeout(240)
 def test_the_benchmark_prints_its_figures_last(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     small = ("--scale", "0.001", "--users", "2", "--rounds", "1", "--imported", "300")
+    monkeypatch.setattr(crm, "TYPING_S", crm.PAUSE_S)  # nobody types as fast; nothing here is measured
 
     assert run(monkeypatch, crm, *small) == 0
     last = capsys.readouterr().out.splitlines()[-1]

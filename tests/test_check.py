@@ -1,4 +1,4 @@
-"""What ./check relies on: with CI=true a real test that was skipped fails the run."""
+"""What ./check relies on: with CI=true a real test that was skipped fails the run, of one process or several."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,17 @@ def test_known():
 """
 
 
-def run_pytest(folder: Path, ci: str, before: str = "") -> subprocess.CompletedProcess[str]:
+several = pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "2")], ids=["one", "several"])
+
+
+def run_pytest(
+    folder: Path, ci: str, options: Sequence[str], before: str = ""
+) -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).parent / "conftest.py", folder)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = real: needs a real Asterisk\n")
     (folder / "test_it.py").write_text(SKIPPING.format(before=before))
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
         env={**os.environ, "CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
@@ -43,21 +49,26 @@ def run_pytest(folder: Path, ci: str, before: str = "") -> subprocess.CompletedP
     )
 
 
-def test_a_skipped_real_test_fails_in_ci(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, "true")
+@several
+def test_a_skipped_real_test_fails_in_ci(tmp_path: Path, options: Sequence[str]) -> None:
+    done = run_pytest(tmp_path, "true", options)
     assert done.returncode == 1
     assert "test_real did not run, and CI=true" in done.stdout
     assert "no Asterisk here" in done.stdout
     assert "1 failed, 1 skipped, 1 xfailed" in done.stdout
 
 
-def test_a_skipped_real_test_is_a_skip_elsewhere(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, "")
+@several
+def test_a_skipped_real_test_is_a_skip_elsewhere(tmp_path: Path, options: Sequence[str]) -> None:
+    done = run_pytest(tmp_path, "", options)
     assert done.returncode == 0
     assert "2 skipped, 1 xfailed" in done.stdout
 
 
-@pytest.mark.parametrize(("ci", "code"), [("true", 2), ("", 5)])
-def test_a_file_that_is_skipped_as_a_whole_fails_in_ci(tmp_path: Path, ci: str, code: int) -> None:
-    done = run_pytest(tmp_path, ci, 'pytest.skip("not today", allow_module_level=True)')
-    assert done.returncode == code
+@several
+@pytest.mark.parametrize(("ci", "code"), [("true", (1, 2)), ("", (5,))])
+def test_a_file_that_is_skipped_as_a_whole_fails_in_ci(
+    tmp_path: Path, options: Sequence[str], ci: str, code: tuple[int, ...]
+) -> None:
+    done = run_pytest(tmp_path, ci, options, 'pytest.skip("not today", allow_module_level=True)')
+    assert done.returncode in code

@@ -17,8 +17,9 @@ import node
 import teledom
 from config import Config
 from crm.calls.calls import save_calls
-from crm.store import Store, upgrade
+from crm.store import Store
 from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
+from testbed.databases import new_database
 
 TOP = Path(teledom.__file__).parent
 NOW = time.time()
@@ -59,9 +60,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def calls(file: Path) -> Path:
     """The same, with three calls in the database."""
-    url = f"sqlite:///{file.parent}/crm.db"
-    upgrade(url)
-    with Store(url) as store:
+    with Store(new_database(file.parent / "crm.db")) as store:
         save_calls(
             store,
             [

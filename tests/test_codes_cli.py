@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import teledom
-from crm.store import Store, upgrade
+from crm.store import Store
 from testbed.billing import FakeBilling, Fault, running_billing
+from testbed.databases import new_database
 from tests.crm.companies.world import add_company
 
 Output = pytest.CaptureFixture[str]
@@ -23,8 +24,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.delenv("TELEDOM_CONFIG", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text('[crm]\nurl = "sqlite:///crm.db"\n')
-    upgrade(f"sqlite:///{tmp_path}/crm.db")
-    with Store(f"sqlite:///{tmp_path}/crm.db") as store:
+    with Store(new_database(tmp_path / "crm.db")) as store:
         add_company(store, "Альфа")
         add_company(store, "Бета")
         add_company(store, "Гамма", active=False)

@@ -11,8 +11,7 @@ import pytest
 import imports_cli
 from config import Config, load
 from crm.imports.imports import ImportKind, describe
-from crm.store import Store, upgrade
-from crm.town.town import fill
+from testbed.databases import write_town
 
 Output = pytest.CaptureFixture[str]
 FLATS = "Дом;Город;Улица;Номер дома;Квартира;Этаж\n;Копейск;ул. Мира;1;12;{}\n"
@@ -21,9 +20,7 @@ FLATS = "Дом;Город;Улица;Номер дома;Квартира;Эт�
 @pytest.fixture
 def settings(tmp_path: Path) -> Config:
     url = f"sqlite:///{tmp_path}/crm.db"
-    upgrade(url)
-    with Store(url) as store:
-        fill(store)
+    write_town(tmp_path / "crm.db")
     file = tmp_path / "config.toml"
     file.write_text(f'[crm]\nurl = "{url}"\n')
     return load(file, {})

@@ -97,6 +97,11 @@ def test_a_node_that_does_not_answer_or_is_not_ready_is_an_alarm_since_when_it_i
         (NODE_NOT_READY, "node2", NOW - 3),
         (NODE_AWAY, "node1", NOW - 9),
     ]
+    assert (board.alarms[2].code, board.alarms[2].values) == (
+        "node_away",
+        {"url": "http://a", "why": "refused"},
+    )
+    assert board.alarms[2].text == "http://a: refused"
     assert board.calls == ()  # what it said last is no longer so
     assert board.now == said("node2").now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from prometheus_client import CollectorRegistry
 import health
 from live import PanelLock, RingRefused
 from node_api import NodeApi, _is_local, find_recording, wanted_range
+from telephony.registrations import ASKED_MAX, NOT_SET, Registrations
+from tests.telephony.kamailio import PaperKamailio, contact, found
 
 TOKEN = "node-secret"
 SOUND = bytes(range(200))
@@ -58,8 +61,12 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-async def serve(nursery: trio.Nursery, rings: PaperRings, folder: Path, token: str) -> str:
-    api = NodeApi(token, PaperLive(), rings.ring, [folder])
+async def serve(
+    nursery: trio.Nursery, rings: PaperRings, folder: Path, token: str, kamailio: str = ""
+) -> str:
+    registrations = Registrations(kamailio, "node1")
+    await nursery.start(registrations.run)
+    api = NodeApi(token, PaperLive(), rings.ring, [folder], registrations)
     start = partial(health.serve, "127.0.0.1:0", dict, api=api, registry=CollectorRegistry())
     url: str = await nursery.start(start)
     return url
@@ -73,7 +80,15 @@ async def client(nursery: trio.Nursery, rings: PaperRings, folder: Path) -> Asyn
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN])
-@pytest.mark.parametrize("path", ["/live.json", "/domophones/500001.json", "/recordings/quality/a.wav"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/live.json",
+        "/domophones/500001.json",
+        "/registrations/500001.json",
+        "/recordings/quality/a.wav",
+    ],
+)
 async def test_without_the_secret_nothing_is_told(
     client: httpx.AsyncClient, path: str, authorization: str
 ) -> None:
@@ -90,6 +105,45 @@ async def test_without_the_secret_no_flat_is_rung(client: httpx.AsyncClient, rin
     )
     assert answer.status_code == 401
     assert rings.asked == []
+
+
+async def test_without_the_secret_nobody_says_who_is_registered(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/registered", json={"panels": ["500001"]}, headers={"authorization": "Bearer wrong"}
+    )
+    assert answer.status_code == 401
+
+
+async def test_registrations_are_kamailios(nursery: trio.Nursery, rings: PaperRings, folder: Path) -> None:
+    kamailio = await nursery.start(PaperKamailio({"500001": found(contact())}).serve)
+    url = await serve(nursery, rings, folder, "", kamailio)
+    async with httpx.AsyncClient(base_url=url) as client:
+        there = (await client.get("/registrations/500001.json")).json()
+        gone = (await client.get("/registrations/500002.json")).json()
+        many = (await client.post("/registered", json={"panels": ["500001", "500002"]})).json()
+
+    assert (there["state"], there["node"], there["panel"]) == ("registered", "node1", "500001")
+    assert there["contacts"][0]["address"] == "10.1.2.3:5062"
+    assert (gone["state"], gone["contacts"]) == ("not_registered", [])
+    assert (many["state"], many["registered"]) == ("registered", ["500001"])
+
+
+async def test_without_a_kamailio_that_is_said(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/registrations/500001.json")).json()
+    assert (answer["state"], answer["why"]) == ("not_asked", NOT_SET)
+    assert (await client.get("/registrations/500001")).status_code == 404
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"panels":"500001"}', b'{"panels":[1]}'])
+async def test_what_does_not_name_panels_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/registered", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_panels_are_asked_for_a_thousand_at_once(client: httpx.AsyncClient) -> None:
+    names = [f"{n:064}" for n in range(ASKED_MAX + 1)]
+    assert (await client.post("/registered", json={"panels": names[:-1]})).status_code == 200
+    assert (await client.post("/registered", json={"panels": names})).status_code == 400
 
 
 async def test_probes_need_no_secret(client: httpx.AsyncClient) -> None:
@@ -170,6 +224,18 @@ async def test_a_recording_is_played_as_a_whole_and_in_parts(client: httpx.Async
 
     beyond = await client.get("/recordings/quality/a.wav", headers={"range": "bytes=200-"})
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */200")
+
+
+async def test_a_recording_named_by_a_time_as_the_dialplan_does_is_played(
+    client: httpx.AsyncClient, folder: Path
+) -> None:
+    name = "quality/node1-1795673948.25-2026-11-26-06:19:08"
+    (folder / f"{name}.wav").write_bytes(SOUND)
+    (folder / f"{name}.svg").write_text("<svg/>")
+
+    sound = await client.get(f"/recordings/{quote(name)}.wav")
+    picture = await client.get(f"/recordings/{name}.svg")
+    assert (sound.status_code, sound.content, picture.status_code) == (200, SOUND, 200)
 
 
 async def test_a_picture_may_do_nothing_but_be_seen(client: httpx.AsyncClient) -> None:

@@ -19,9 +19,12 @@ from config import AriConfig, Config, CrmConfig, JournalConfig, NodeConfig
 from live import CallState, LinkKind, LinkState, LiveBoard, LiveNode, PanelLock, RingRefused
 from node_api import NodeApi
 from nodes import NodeAway, NodeRefused, Nodes
+from telephony.registrations import ASKED_MAX, Registrations, SipState
+from testbed.databases import write_town
 from testbed.processes import open_ports
 from testbed.simulated import Simulated, open_simulated
-from testbed.town_bed import RunningNode, run_node, write_town
+from testbed.town_bed import RunningNode, run_node
+from tests.telephony.kamailio import PaperKamailio, contact, found
 from tests.test_live import said
 
 PANEL, FLAT = "500001", "1"
@@ -50,8 +53,12 @@ class PaperNode:
         return f"{self.answer.node}-{flat_id}"
 
 
-async def serve(nursery: trio.Nursery, paper: PaperNode, recordings: Sequence[Path] = ()) -> str:
-    api = NodeApi(TOKEN, paper, paper.ring, recordings)
+async def serve(
+    nursery: trio.Nursery, paper: PaperNode, recordings: Sequence[Path] = (), kamailio: str = ""
+) -> str:
+    registrations = Registrations(kamailio, paper.answer.node)
+    await nursery.start(registrations.run)
+    api = NodeApi(TOKEN, paper, paper.ring, recordings, registrations)
     url: str = await nursery.start(
         partial(health.serve, "127.0.0.1:0", dict, api=api, registry=CollectorRegistry())
     )
@@ -159,6 +166,45 @@ async def test_a_lock_is_found_on_the_node_that_holds_it(nursery: trio.Nursery, 
     async with open_nodes(dead) as nodes:
         with pytest.raises(NodeAway):
             await nodes.lock_of(PANEL)
+
+
+async def test_a_registration_is_that_of_whichever_kamailio_has_it(nursery: trio.Nursery, dead: str) -> None:
+    kamailios = [
+        await nursery.start(PaperKamailio().serve),
+        await nursery.start(PaperKamailio({PANEL: found(contact())}).serve),
+        "",
+    ]
+    empty, full, without = [
+        await serve(nursery, PaperNode(said(f"node{n}")), kamailio=url) for n, url in enumerate(kamailios)
+    ]
+    async with open_nodes(empty, full, without, dead) as nodes:
+        there = await nodes.registration_of(PANEL)
+        assert (there.state, there.node) == (SipState.REGISTERED, "node1")
+        assert there.contacts[0].user_agent == "Beward DKS"
+        assert (await nodes.registration_of("500002")).state is SipState.UNKNOWN
+    async with open_nodes(empty, without) as nodes:
+        gone = await nodes.registration_of(PANEL)
+        assert (gone.state, gone.node) == (SipState.NOT_REGISTERED, "node0")
+    async with open_nodes(without) as nodes:
+        assert "[node] kamailio" in (await nodes.registration_of(PANEL)).why
+    async with open_nodes(dead) as nodes:
+        assert dead in (await nodes.registration_of(PANEL)).why
+    async with open_nodes(full, token="wrong") as nodes:
+        assert "TELEDOM_NODE_TOKEN" in (await nodes.registration_of(PANEL)).why
+
+
+async def test_a_whole_house_of_panels_is_asked_for_in_portions(nursery: trio.Nursery, dead: str) -> None:
+    panels = [f"5{n:05}" for n in range(2 * ASKED_MAX + 500)]
+    paper = PaperKamailio({panel: b"" for panel in panels[::3]})
+    url = await serve(nursery, PaperNode(said("node1")), kamailio=await nursery.start(paper.serve))
+    async with open_nodes(url) as nodes:
+        answer = await nodes.registered_of(panels)
+        assert (answer.state, list(answer.registered)) == (SipState.REGISTERED, panels[::3])
+        assert (await nodes.registered_of([])).state is SipState.REGISTERED
+    async with open_nodes(url, dead) as nodes:
+        answer = await nodes.registered_of(panels)
+        assert (answer.state, dead in answer.why) == (SipState.UNKNOWN, True)
+        assert list(answer.registered) == panels[:ASKED_MAX:3]
 
 
 async def test_a_recording_comes_from_the_node_that_made_it(nursery: trio.Nursery, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ import quality_cli
 import teledom
 from crm.quality.campaigns import campaigns, find_campaign, find_flat
 from crm.quality.tasks import claim_task, due_tasks, finish_task, put_back
-from crm.store import Store, upgrade
-from crm.town.town import fill
+from crm.store import Store
 from crm.values.quality import CallType, CampaignState, Hours, Only, Result, Scope, Task
+from testbed.databases import write_town
 
 ZONE = "Asia/Yekaterinburg"
 FLATS = 13  # of the demo town
@@ -36,11 +36,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(quality_cli, "POLL_S", 0.02)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text('[crm]\nurl = "sqlite:///crm.db"\n')
-    url = f"sqlite:///{tmp_path}/crm.db"
-    upgrade(url)
-    store = Store(url)
-    fill(store)
-    return store
+    write_town(tmp_path / "crm.db")
+    return Store(f"sqlite:///{tmp_path}/crm.db")
 
 
 def printed(capsys: Output, *arguments: str, code: int = 0) -> list[str]:

@@ -11,16 +11,16 @@ import sqlalchemy as sa
 import teledom
 from crm.model import City, House
 from crm.search.search import Found, search
-from crm.store import Store, upgrade
+from crm.store import Store
 from crm.tables.search import SearchWord
 from crm.who import SYSTEM
+from testbed.databases import new_database
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/crm.db"
+    url = new_database(tmp_path / "crm.db")
     (tmp_path / "config.toml").write_text(f'[crm]\nurl = "{url}"\n')
-    upgrade(url)
     with Store(url) as store, store.session() as session:
         city = City(region="Область", name="Копейск", time_zone="Asia/Yekaterinburg")
         session.add(city)

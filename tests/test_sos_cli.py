@@ -13,9 +13,10 @@ import pytest
 
 import teledom
 from crm.sos.leases import add_numbers, commit, load_pool
-from crm.store import Store, upgrade
-from crm.town.town import city_fias, fill
+from crm.store import Store
+from crm.town.town import city_fias
 from crm.values.sos import Lease, Why
+from testbed.databases import write_town
 
 NOW = time.time()
 CHEL, KOP = city_fias("Челябинск"), city_fias("Копейск")
@@ -39,10 +40,8 @@ test_number = "7001"
 reserve = ["+73512000091", "+73512000092"]
 """
     )
-    url = f"sqlite:///{tmp_path}/crm.db"
-    upgrade(url)
-    store = Store(url)
-    fill(store)
+    write_town(tmp_path / "crm.db")
+    store = Store(f"sqlite:///{tmp_path}/crm.db")
     with store.transaction() as connection:
         connection.exec_driver_sql("DELETE FROM sos_numbers")
         connection.exec_driver_sql("DELETE FROM sos_pools")
@@ -224,6 +223,7 @@ def fields(lines: list[str]) -> dict[str, str]:
         (4000, f"was until {local(NOW - 2200)}; kept until it is needed"),
         (99_999, f"was until {local(NOW - 98_199)}; a call back reaches this panel until it is lent again"),
     ],
+    ids=["in a call", "held", "kept", "anybody's"],
 )
 def test_who_tells_the_panel_its_address_and_how_long_it_is_guaranteed(
     store: Store, capsys: Output, ended_ago_s: float | None, guaranteed: str

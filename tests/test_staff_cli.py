@@ -19,7 +19,8 @@ import teledom
 from crm.staff.passwords import Passwords
 from crm.staff.sign_in import Origin, sign_in
 from crm.staff.staff import who_is
-from crm.store import Store, upgrade
+from crm.store import Store
+from testbed.databases import new_database
 
 Output = pytest.CaptureFixture[str]
 Terminal = Callable[..., None]
@@ -30,9 +31,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("TELEDOM_CONFIG", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text('[crm]\nurl = "sqlite:///crm.db"\n')
-    url = f"sqlite:///{tmp_path}/crm.db"
-    upgrade(url)
-    return url
+    return new_database(tmp_path / "crm.db")
 
 
 @pytest.fixture

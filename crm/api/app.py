@@ -19,6 +19,7 @@ from crm.api.problems import HANDLERS, part_failed
 from crm.api.sections import REQUESTS
 from crm.sections import all_resources
 from crm.site import address_of, site_of
+from crm.staff.lockout import network_of
 
 PATH = "/api/v1"
 REQUESTS_A_SECOND = 200  # from one address
@@ -41,7 +42,7 @@ def openapi() -> OpenAPIConfig:
 
 
 def _who_asks(request: Request[Any, Any, Any]) -> str:
-    return address_of(request, site_of(request).config)
+    return network_of(address_of(request, site_of(request).config))
 
 
 def router(failures: Mapping[type[Exception], int]) -> Router:

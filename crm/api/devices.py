@@ -1,4 +1,7 @@
-"""Devices: what the API does beside what all records have: doors, a panel's lock, what it is still to be told."""
+"""Devices: what the API does beside what all records have: doors, what a panel is still to be told.
+
+How panels are at this moment is in panel_state.py.
+"""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -39,15 +42,6 @@ class Opened(Struct, kw_only=True):
     """A door was opened: the panel or relay says so."""
 
     at: datetime | None
-
-
-class LockShown(Struct, kw_only=True):
-    """A panel's lock, as its node says."""
-
-    panel: Annotated[str, Meta(description="its SIP user", examples=["500001"])]
-    node: str
-    held_for: Annotated[str | None, Meta(description="null: it is free", examples=["visitor"])]
-    since: datetime | None
 
 
 class WaitingShown(Struct, kw_only=True):
@@ -109,21 +103,6 @@ def open_channel(request: Asked, id: ID, data: JSONBody[NothingMore]) -> Respons
 
 
 @get(
-    "/domophones/{id:int}/lock",
-    sync_to_thread=True,
-    summary="Who has a panel at this moment",
-    operation_id="read_lock_of_domophone",
-    tags=[TAG],
-    responses=problems(404),
-)
-def lock(request: Asked, id: ID) -> LockShown:
-    site = site_of(request)
-    row = site.desk.get(request.user, site.desk.resource("domophones"), id)
-    found = wait_for(part(site, "nodes", "what nodes say").lock_of, row.values["sip_user"])
-    return LockShown(panel=found.panel, node=found.node, held_for=found.held_for, since=moment(found.since))
-
-
-@get(
     "/domophones/{id:int}/deliveries",
     sync_to_thread=True,
     summary=f"What a panel is still to be told, {WAITING_MOST} things at most",
@@ -135,6 +114,7 @@ def deliveries(request: Asked, id: ID) -> list[WaitingShown]:
     site = site_of(request)
     site.desk.get(request.user, site.desk.resource("domophones"), id)
     sees_keys = request.user.rights.may_everywhere(Right.KEYS_VIEW)
+    sees = request.user.rights.reach(Right.COMPANIES_VIEW)
     with site.store.reading() as connection:
         return [
             WaitingShown(
@@ -145,7 +125,7 @@ def deliveries(request: Asked, id: ID) -> list[WaitingShown]:
                 tries=each.tries,
                 error=each.error,
             )
-            for each in waiting_for(connection, id, WAITING_MOST)
+            for each in waiting_for(connection, id, WAITING_MOST, sees)
         ]
 
 
@@ -202,10 +182,10 @@ def reset_relay(request: Asked, id: ID) -> None:
 
 
 def _openings(request: Asked, name: str, id: int) -> list[OpeningShown]:
-    site, rights = site_of(request), request.user.rights
+    site = site_of(request)
     resource = site.desk.resource(name)
     site.desk.get(request.user, resource, id)
-    if not (rights.may(Right.DOORS_OPEN) or rights.may(Right.CHANGES_VIEW)):
+    if not site.desk.reaches(request.user, resource, id, Right.DOORS_OPEN, Right.CHANGES_VIEW):
         raise Forbidden(f"this needs the right {Right.DOORS_OPEN.value} or {Right.CHANGES_VIEW.value}")
     with site.store.reading() as connection:
         found = last_openings(connection, resource.entity, id, OPENINGS_MOST)
@@ -217,7 +197,6 @@ def _openings(request: Asked, name: str, id: int) -> list[OpeningShown]:
 REQUESTS: list[Any] = [
     open_door,
     open_channel,
-    lock,
     deliveries,
     openings,
     relay_openings,

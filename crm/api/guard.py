@@ -69,6 +69,8 @@ async def takes(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             raise ValidationException("the body is not as it is described", extra=[wrong]) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HTTPException(f"the body is no JSON: {error}", status_code=400) from error
+        except RecursionError:
+            raise HTTPException("the body is nested too deeply", status_code=400) from None
 
 
 def _whole(value: Any) -> Any:

@@ -112,7 +112,7 @@ def list_doors(request: Asked, id: PATH_ID) -> list[HouseDoor]:
     site.desk.get(who, HOUSES_RESOURCE, id)
     with site.store.reading() as connection:
         doors = doors_of(connection, id, request.user.rights.reach(Right.HOUSING_VIEW))
-    sees = who.rights.may(Right.DEVICES_VIEW)
+    sees = site.desk.reaches(who, HOUSES_RESOURCE, id, Right.DEVICES_VIEW)
     return [
         HouseDoor(
             id=door.id,

@@ -118,8 +118,11 @@ class FlatInGrid(Struct, kw_only=True):
     floor: int | None
     entrances: list[int]
     state: Annotated[
-        Literal["fine", "asleep", "blocked", "handset_bad", "no_app", "never_called"],
-        Meta(description="the worst of what is known; asleep: some phones cannot be woken by a push"),
+        Literal["fine", "asleep", "blocked", "handset_bad", "silent", "no_app", "never_called"],
+        Meta(
+            description="the worst of what is known; asleep: some phones cannot be woken by a push; silent: at the"
+            " last call no phone rang, though some should have"
+        ),
     ]
     blocks: list[str]
     auto_open: bool

@@ -236,6 +236,21 @@ def write(request: Asked, id: PATH_ID) -> ImportOne:
 
 
 @post(
+    "/imports/{id:int}/cancel",
+    status_code=200,
+    **_about("cancel_import", "break one off, or drop one that is ready: nothing of it is written", 404, 409),
+)
+def cancel(request: Asked, id: PATH_ID) -> ImportOne:
+    """One that is over is a conflict."""
+    worker = _worker(request)
+    worker.get(id, request.user)
+    wait_for(worker.stop, id)
+    worker.cancel(id, request.user)
+    wait_for(worker.wake)
+    return _one(worker.get(id, request.user))
+
+
+@post(
     "/imports/{id:int}/check",
     status_code=202,
     **_about("check_import", "check keys again in another format", 404, 409, 422),
@@ -292,4 +307,4 @@ def _one(view: ImportView) -> ImportOne:
     )
 
 
-REQUESTS: list[Any] = [list_kinds, create, list_all, read, write, check, keys]
+REQUESTS: list[Any] = [list_kinds, create, list_all, read, write, check, cancel, keys]

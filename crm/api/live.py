@@ -12,7 +12,7 @@ from crm.api.guard import Asked
 from crm.api.problems import problems
 from crm.rights import Right
 from crm.site import part, site_of, wait_for
-from crm.sos.reach import panels_within
+from crm.sos.reach import board_within
 from crm.who import Refused
 from live import LiveAlarm, LiveBoard, LiveCall, NodeRow, limited
 
@@ -80,10 +80,15 @@ class BoardAlarm(Struct):
 
     kind: Annotated[str, Meta(examples=["pool_low"])]
     about: Annotated[str, Meta(examples=["chel"])]
-    text: Annotated[str, Meta(examples=["2 of 40 numbers are free"])]
+    text: Annotated[str, Meta(examples=["2 of 40 numbers are left to lend: put more into sos_numbers"])]
     since: At
     count: Annotated[int, Meta(examples=[1])]
     node: Annotated[str, Meta(examples=["node1"])]
+    code: Annotated[str, Meta(description="of what the text says; empty: it has none", examples=["pool_low"])]
+    values: Annotated[
+        dict[str, str],
+        Meta(description="what the text has in it", examples=[{"spare": "2", "numbers": "40"}]),
+    ]
 
 
 class Board(Struct):
@@ -114,7 +119,7 @@ def board(request: Asked) -> Board:
     site, who = site_of(request), request.user
     who.need(Right.BOARD_VIEW)
     nodes = part(site, "nodes", "the live view")
-    mine = panels_within(site.store, who.rights.reach(Right.BOARD_VIEW))
+    mine = board_within(site.store, who.rights.reach(Right.BOARD_VIEW))
     return _board(limited(wait_for(_look, nodes), mine))
 
 
@@ -149,7 +154,16 @@ def _node(row: NodeRow) -> BoardNode:
 
 
 def _alarm(alarm: LiveAlarm) -> BoardAlarm:
-    return BoardAlarm(alarm.kind, alarm.about, alarm.text, alarm.since, alarm.count, alarm.node)
+    return BoardAlarm(
+        kind=alarm.kind,
+        about=alarm.about,
+        text=alarm.text,
+        since=alarm.since,
+        count=alarm.count,
+        node=alarm.node,
+        code=alarm.code,
+        values=dict(alarm.values),
+    )
 
 
 def _call(call: LiveCall) -> BoardCall:

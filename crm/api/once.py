@@ -22,7 +22,7 @@ def once(request: Asked, data: Any, make: Callable[[], Any], *, status: int = 20
     if key is None or not token.isdigit():
         return Response(make(), status_code=status)
     site = site_of(request)
-    hash = request_hash(request.method, str(request.url.path), msgspec.json.encode(data))
+    hash = request_hash(request.method, str(request.url.path), msgspec.json.encode(data), request.auth)
 
     def run() -> Answer:
         return Answer(status, msgspec.json.encode(make()).decode())

@@ -13,7 +13,7 @@ from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.api.shapes import ID
-from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
+from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in, move_out
 from crm.housing.rings import Ringing, accounts_of_resident, rings_of_accounts
 from crm.rights import Right
 from crm.site import site_of
@@ -42,6 +42,19 @@ class MovedIn(Struct, kw_only=True):
 
     resident_id: ID
     account_id: Annotated[int | None, Meta(description="the new account, if one was asked for")]
+
+
+class MoveOut(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who moves out of where; he and his accounts stay, without this flat."""
+
+    resident_id: ID
+    flat_id: ID
+
+
+class MovedOut(Struct, kw_only=True):
+    """What rings for the flat no more."""
+
+    accounts: Annotated[int, Meta(description="how many of his accounts rang for it", examples=[1])]
 
 
 class PhoneRings(Struct, kw_only=True):
@@ -84,6 +97,20 @@ def post_move_in(request: Asked, data: JSONBody[MoveIn]) -> Response[MovedIn]:
         return MovedIn(resident_id=moved.resident_id, account_id=moved.account_id)
 
     return once(request, data, make)
+
+
+@post(
+    "/move-out",
+    sync_to_thread=True,
+    status_code=200,
+    operation_id="move_out",
+    summary="Residents: one and all his accounts parted from a flat in one step",
+    tags=["Residents"],
+    responses=problems(404),
+)
+def post_move_out(request: Asked, data: JSONBody[MoveOut]) -> MovedOut:
+    rang = move_out(site_of(request).desk, request.user, data.resident_id, data.flat_id)
+    return MovedOut(accounts=rang)
 
 
 @get(
@@ -136,4 +163,4 @@ def _shape(each: Ringing) -> PhoneRings:
     )
 
 
-REQUESTS: list[Any] = [post_move_in, get_resident_rings, get_account_rings]
+REQUESTS: list[Any] = [post_move_in, post_move_out, get_resident_rings, get_account_rings]

@@ -13,26 +13,28 @@ from attrs import evolve, frozen
 
 from crm.calls.picture import ASLEEP_S, NOTES
 from crm.calls.verdicts import is_dead, pushes
-from crm.calls.words import ENGLISH, sentence, sip_words
+from crm.calls.words import ENGLISH, decimal, sentence, sip_words
 from crm.columns import clean
 from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord
 
 AXIS, NOTE, LANE, TOP, EDGE = 760.0, 230.0, 34.0, 24.0, 8.0  # pixels
 _RING_SHARE = 0.62  # of the axis, where the talk has a scale of its own
 _LETTER = 7.2  # a letter's width, at most
+_GAP, _MARK = 7.0, 13.0  # before a bar's text: at least, and behind a mark's middle
 _TICK = 64.0  # between two ticks, at least
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 
 
 @frozen
 class Bar:
-    """`kind` is a class of the style sheet: waiting, ringing, talking, pushing. `text` has room in it."""
+    """`kind` is a class of the style sheet: waiting, ringing, talking, pushing. `text` has room from `text_x` on."""
 
     x: float
     width: float
     kind: str
     text: str
     title: str
+    text_x: float = 0.0
 
 
 @frozen
@@ -122,7 +124,8 @@ def draw(record: CallRecord, words: NullTranslations = ENGLISH) -> Drawing:
             lanes += [_phone(record, phone, axis, words) for phone in _phones(record, account)]
     placed = tuple(evolve(lane, y=TOP + LANE * (n + 0.5)) for n, lane in enumerate(lanes))
     seconds = words.gettext("%(n)s s")
-    ticks = tuple((x, seconds % {"n": f"{s:g}"}) for x, s in axis.ticks())
+    point = words.gettext(".")
+    ticks = tuple((x, seconds % {"n": f"{s:g}".replace(".", point)}) for x, s in axis.ticks())
     change = None if axis.change is None else axis.x(axis.change)
     return Drawing(AXIS + NOTE, TOP + LANE * len(lanes) + 8, placed, ticks, change)
 
@@ -159,9 +162,8 @@ def _panel(record: CallRecord, leg: LegRecord, axis: _Axis, words: NullTranslati
         elif entry.kind is EntryKind.PROMPT:
             marks.append(Mark(axis.x(entry.at), "♪", "off", _titled(record, entry, words)))
     note, kind = _note(leg, words)
-    return Lane(
-        0, say("panel"), clean(record.panel), False, tuple(bars), tuple(marks), note, axis.x(end), kind
-    )
+    shown = _beside(bars, marks)
+    return Lane(0, say("panel"), clean(record.panel), False, shown, tuple(marks), note, axis.x(end), kind)
 
 
 def _called(record: CallRecord, leg: LegRecord, axis: _Axis, words: NullTranslations) -> Lane:
@@ -190,7 +192,7 @@ def _called(record: CallRecord, leg: LegRecord, axis: _Axis, words: NullTranslat
     roles = {"dispatch": "112", "duty": words.gettext("duty desk")}
     label = clean(leg.account) or roles.get(leg.role, "?")
     beside = roles.get(leg.role, "") if leg.account else ""
-    return Lane(0, label, beside, False, tuple(bars), tuple(marks), note, axis.x(end), kind)
+    return Lane(0, label, beside, False, _beside(bars, marks), tuple(marks), note, axis.x(end), kind)
 
 
 def _phones(record: CallRecord, account: str) -> list[tuple[Entry | None, Entry | None]]:
@@ -232,9 +234,20 @@ def _phone(
 def _bar(axis: _Axis, since: float, until: float, kind: str, text: str, words: NullTranslations) -> Bar:
     x, end = axis.x(since), axis.x(until)
     said = words.gettext(text) if text else ""
-    took = words.gettext("%(n)s s") % {"n": f"{max(0.0, until - since):.1f}"}
+    took = words.gettext("%(n)s s") % {"n": decimal(max(0.0, until - since), words)}
     shown = said if len(said) * _LETTER < end - x - 14 else ""
     return Bar(x, round(max(end - x, 2.0), 1), kind, shown, f"{said}: {took}" if said else took)
+
+
+def _beside(bars: list[Bar], marks: list[Mark]) -> tuple[Bar, ...]:
+    """The bars, with their texts beside what marks stand at their beginnings; without one that has no room there."""
+    shown = []
+    for bar in bars:
+        before = [mark.x for mark in marks if abs(mark.x - bar.x) < _MARK]
+        text_x = max([bar.x + _GAP, *(x + _MARK for x in before)])
+        has_room = text_x + len(bar.text) * _LETTER < bar.x + bar.width
+        shown.append(evolve(bar, text_x=round(text_x, 1), text=bar.text if has_room else ""))
+    return tuple(shown)
 
 
 def _note(leg: LegRecord, words: NullTranslations) -> tuple[str, str]:
@@ -251,4 +264,5 @@ def _note(leg: LegRecord, words: NullTranslations) -> tuple[str, str]:
 
 
 def _titled(record: CallRecord, entry: Entry, words: NullTranslations) -> str:
-    return f"{entry.at - record.started_at:.2f} s · {sentence(record, entry, words)}"
+    after = f"{entry.at - record.started_at:.2f}".replace(".", words.gettext("."))
+    return f"{words.gettext('%(n)s s') % {'n': after}} · {sentence(record, entry, words)}"

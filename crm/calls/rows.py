@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from attrs import frozen
 
+from crm.among import among
 from crm.model import Domophone, DomophoneEntrance, Flat, House, HouseEntrance, table
 from crm.rights import Reach
 from crm.search.index import Indexed
@@ -26,10 +27,14 @@ from crm.who import Invalid
 
 HOUSES_KNOWN = 2000  # so many houses that an address means are named to the database one by one
 FEW_HOUSES = 100
-PORTION, MOST_LOOKED = 1000, 5000  # calls that are looked through: at once, and for a page
+PORTION, MOST_LOOKED = (
+    250,
+    5000,
+)  # calls that are looked through: first, then ever twice as many; and for a page
 KINDS = ("visitor", "test_ring", "quality", "sos", "call_back", "sos_test")
 
 _CALLS, _LEGS, _WORDS = table(Call), table(Leg), table(SearchWord)
+_FLATS, _PANELS, _HOUSES = table(Flat), table(Domophone), table(House)
 _COLUMNS = (
     *(_CALLS.c.call_id, _CALLS.c.kind, _CALLS.c.node, _CALLS.c.panel, _CALLS.c.dialled, _CALLS.c.address),
     *(_CALLS.c.flat, _CALLS.c.flat_id, _CALLS.c.started_at, _CALLS.c.answered_at, _CALLS.c.answered_by),
@@ -99,7 +104,7 @@ def _of_few(
 ) -> list[Any]:
     """The newest calls of some houses: of their flats, and those of their panels that reached no flat."""
     panels = connection.scalars(_panels_at(houses)).all()
-    at = [Flat.house_id.in_(houses), *([Flat.number == flat] if flat else [])]
+    at = [among(connection, _FLATS.c.house_id, houses), *([Flat.number == flat] if flat else [])]
     # Read once, so that no call's flat is looked for in the table of all of them.
     near = sa.select(Flat.id).where(*at).cte("near").prefix_with("MATERIALIZED")
     of_flats = sa.select(*_COLUMNS).join_from(_CALLS, near, near.c.id == _CALLS.c.flat_id)
@@ -118,27 +123,27 @@ def _looked_through(
     others: _Others,
     limit: int,
 ) -> tuple[Sequence[Any], tuple[float, str] | None]:
-    found: list[Any] = []
+    c = _CALLS.c
+    suits = sa.and_(sa.true(), *others(c)).label("suits")
+    look = sa.select(c.call_id, c.started_at, c.panel, c.flat, c.flat_id, suits).where(*known)
+    found: list[str] = []
     behind: tuple[float, str] | None = None
-    looked = 0
+    looked, portion = 0, PORTION
     while looked < MOST_LOOKED and len(found) < limit:
         after = [] if behind is None else [_is_behind(*behind)]
-        some = _newest(sa.select(*_COLUMNS).where(*known, *after), _CALLS.c, PORTION)
-        end = sa.select(_CALLS.c.started_at, _CALLS.c.call_id).where(*known, *after)
-        last = connection.execute(_newest(end, _CALLS.c, 1).offset(PORTION - 1)).first()
-        inner = some.subquery()
-        statement = _newest(sa.select(*inner.c).where(*others(inner.c)), inner.c, PORTION)
-        rows = connection.execute(statement).all()
+        some = connection.execute(_newest(look.where(*after), c, portion)).all()
+        near = [call for call in some if call.suits]
         if places is not None or not reach.everywhere:
-            rows = _at_houses(connection, rows, reach, places)
-        found += rows[: limit - len(found)]
-        if last is None:
-            return found, None
-        behind = (last.started_at, last.call_id)
-        looked += PORTION
-    if len(found) >= limit:
-        return found, None
-    return found, behind
+            near = _at_houses(connection, near, reach, places)
+        found += [call.call_id for call in near]
+        behind = (some[-1].started_at, some[-1].call_id) if len(some) == portion else None
+        if behind is None:
+            break
+        looked += portion
+        portion = min(2 * portion, MOST_LOOKED - looked)
+    mine = among(connection, c.call_id, found[:limit])
+    rows = connection.execute(_newest(sa.select(*_COLUMNS).where(mine), c, limit)).all()
+    return rows, behind if len(found) < limit else None
 
 
 def _at_houses(
@@ -160,17 +165,15 @@ def _at_houses(
         flats: set[int] = set()
         panels: set[str] = set()
         if ids:
-            of_flats = (
-                sa.select(Flat.id).join(House, House.id == Flat.house_id).where(Flat.id.in_(ids), where)
-            )
-            flats.update(connection.scalars(of_flats))
+            of_flats = sa.select(Flat.id).join(House, House.id == Flat.house_id)
+            flats.update(connection.scalars(of_flats.where(among(connection, _FLATS.c.id, ids), where)))
         if users:
             of_panels = (
                 sa.select(Domophone.sip_user)
                 .join(DomophoneEntrance, DomophoneEntrance.domophone_id == Domophone.id)
                 .join(HouseEntrance, HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
                 .join(House, House.id == HouseEntrance.house_id)
-                .where(Domophone.sip_user.in_(users), where)
+                .where(among(connection, _PANELS.c.sip_user, users), where)
             )
             panels.update(connection.scalars(of_panels))
         kept.update(
@@ -221,8 +224,8 @@ def _places(connection: sa.Connection, query: CallQuery) -> list[tuple[str, sa.C
             continue
         named = sa.select(_WORDS.c.ref_id).where(matching).distinct()
         ids = connection.scalars(named.limit(HOUSES_KNOWN + 1)).all()
-        # Named one by one, so that the planner knows how many they are.
-        houses = House.id.in_(ids if len(ids) <= HOUSES_KNOWN else named)
+        # Named each, so that the planner knows how many they are.
+        houses = House.id.in_(named) if len(ids) > HOUSES_KNOWN else among(connection, _HOUSES.c.id, ids)
         if ids:
             ways.append((reading.flat, sa.and_(houses, *exactly)))
     return ways or [("", sa.false())]

@@ -11,7 +11,7 @@ from gettext import NullTranslations
 from attrs import frozen
 
 from crm.calls.picture import ASLEEP_S
-from crm.calls.words import ENGLISH, sip_words
+from crm.calls.words import ENGLISH, decimal, sip_words
 from crm.columns import clean
 from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord
 
@@ -105,7 +105,7 @@ def _became(record: CallRecord, leg: LegRecord | None, words: NullTranslations) 
         return Tone.ACT, say("it was not called")
     begun = leg.invited_at if leg.invited_at is not None else record.started_at
     if leg.answered_at is not None:
-        return Tone.FINE, say("answered after %(n)s s") % {"n": f"{leg.answered_at - begun:.1f}"}
+        return Tone.FINE, say("answered after %(n)s s") % {"n": decimal(leg.answered_at - begun, words)}
     until = leg.ended_at or record.ended_at
     if leg.ringing_at is None:
         return _never_rang(leg, words)
@@ -114,9 +114,9 @@ def _became(record: CallRecord, leg: LegRecord | None, words: NullTranslations) 
     if until is None:
         parts.append(say("rings"))
     else:
-        parts.append(say("rang %(n)s s") % {"n": f"{max(0.0, until - leg.ringing_at):.1f}"})
+        parts.append(say("rang %(n)s s") % {"n": decimal(max(0.0, until - leg.ringing_at), words)})
     if late >= ASLEEP_S:
-        parts.append(say("only %(n)s s after the call came: it slept") % {"n": f"{late:.1f}"})
+        parts.append(say("only %(n)s s after the call came: it slept") % {"n": decimal(late, words)})
     if leg.end in _RANG:
         parts.append(say(_RANG[leg.end]))
     elif leg.end is not None:

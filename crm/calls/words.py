@@ -101,6 +101,22 @@ WHY = {
     "no number": "the pool has none",
 }
 
+# Why a leg was cancelled, where how the call ended tells.
+CANCELLED: dict[Outcome | None, str] = {
+    Outcome.RING_TIMEOUT: "was cancelled: the ring time was over",
+    Outcome.GAVE_UP: "was cancelled: the visitor gave up",
+    Outcome.REPLACED: "was cancelled: the panel called again",
+    Outcome.PREEMPTED: "was cancelled: a call came that goes first",
+}
+
+# Who ended a call, where that is not an account.
+ENDERS = {
+    "panel": "the panel",
+    "limit": "the time limit",
+    "visitor": "a visitor's call",
+    "test_ring": "the test ring itself",
+}
+
 # These codes say no more than that we, or this end, wanted it so.
 OURS = (LegEnd.HUNG_UP, LegEnd.DROPPED, LegEnd.CANCELLED, LegEnd.ANSWERED_ELSEWHERE)
 
@@ -137,11 +153,11 @@ def sentence(record: CallRecord, entry: Entry, words: NullTranslations = ENGLISH
             slept = say(
                 "%(who)s: ringing %(seconds)s s after its INVITE: it slept until it registered, or was slow"
             )
-            return slept % {"who": who, "seconds": f"{late:.1f}"}
+            return slept % {"who": who, "seconds": decimal(late, words)}
         case EntryKind.ANSWERED:
             return say("%(who)s: answered") % {"who": who}
         case EntryKind.LEG_ENDED:
-            return _ended(entry, data, words)
+            return _ended(record, entry, data, words)
         case EntryKind.BRIDGED if record.kind == "visitor":
             return say("%(who)s: talks with the visitor") % {"who": who}
         case EntryKind.BRIDGED:
@@ -186,8 +202,14 @@ def sentence(record: CallRecord, entry: Entry, words: NullTranslations = ENGLISH
         case EntryKind.END:
             ended = outcome_words(data.get("outcome", ""), words)
             if data.get("by"):
-                return say("end: %(outcome)s, ended by %(by)s") % {"outcome": ended, "by": data["by"]}
+                by = say(ENDERS[data["by"]]) if data["by"] in ENDERS else data["by"]
+                return say("end: %(outcome)s, ended by %(by)s") % {"outcome": ended, "by": by}
             return say("end: %(outcome)s") % {"outcome": ended}
+
+
+def decimal(value: float, words: NullTranslations = ENGLISH) -> str:
+    """With one decimal, as the language writes it."""
+    return f"{value:.1f}".replace(".", words.gettext("."))
 
 
 def outcome_words(value: str, words: NullTranslations = ENGLISH) -> str:
@@ -246,12 +268,13 @@ def _push(entry: Entry, data: dict[str, str], words: NullTranslations) -> str:
             return say("%(who)s: %(push)s refused for phone %(phone)s: %(why)s") % {**told, "why": why}
 
 
-def _ended(entry: Entry, data: dict[str, str], words: NullTranslations) -> str:
+def _ended(record: CallRecord, entry: Entry, data: dict[str, str], words: NullTranslations) -> str:
     try:
         end = LegEnd(data.get("end", ""))
     except ValueError:
         end = LegEnd.LOST
-    text = f"{data.get('account') or words.gettext('panel')}: {words.gettext(ENDS[end])}"
+    became = CANCELLED.get(record.outcome, ENDS[end]) if end is LegEnd.CANCELLED else ENDS[end]
+    text = f"{data.get('account') or words.gettext('panel')}: {words.gettext(became)}"
     if end in OURS:
         return text
     sip, cause = entry.data.get("sip"), entry.data.get("cause")

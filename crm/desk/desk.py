@@ -6,7 +6,7 @@ functions are synchronous and safe from several threads. Raises crm.who's Refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,7 +51,8 @@ class Desk:
         """A part of the list of what `who` may see. Raises Forbidden, Invalid (a filter, sort or cursor)."""
         who.need(resource.view)
         with self.store.reading() as connection:
-            return desk_lists.page(connection, resource, self._within(who, resource), query, count=count)
+            seen = self._seen(who, resource)
+            return desk_lists.page(connection, seen, self._within(who, resource), query, count=count)
 
     def every(self, who: Who, resource: Resource, query: Query) -> Iterator[Row]:
         """All rows of a list, read in portions."""
@@ -60,9 +61,8 @@ class Desk:
             portion = Query(query.filters, query.sort, after, EXPORT_CHUNK)
             who.need(resource.view)
             with self.store.reading() as connection:
-                page = desk_lists.page(
-                    connection, resource, self._within(who, resource), portion, count=False
-                )
+                seen = self._seen(who, resource)
+                page = desk_lists.page(connection, seen, self._within(who, resource), portion, count=False)
             yield from page.rows
             if not page.next:
                 return
@@ -81,11 +81,33 @@ class Desk:
         who.need(right or resource.view)
         return self._get(connection, who, resource, id, right or resource.view)
 
+    def reaches(self, who: Who, resource: Resource, id: int, *rights: Right) -> bool:
+        """Whether a record that `who` may see is within the reach of one of these other rights, too."""
+        reaches = [(each, who.rights.reach(each)) for each in rights if who.rights.may(each)]
+        if any(reach.everywhere for _, reach in reaches):
+            return True
+        with self.store.reading() as connection:
+            return any(
+                desk_lists.row(connection, resource, self._within(who, resource, right), id) is not None
+                for right, _ in reaches
+            )
+
     def pick(self, who: Who, resource: Resource, text: str, limit: int = 20) -> tuple[tuple[int, str], ...]:
         """Records whose title has `text` in it, as (id, title): for choosing one in a form."""
         who.need(resource.view)
         with self.store.reading() as connection:
-            return desk_lists.pick(connection, resource, self._within(who, resource), text, limit)
+            seen = self._seen(who, resource)
+            return desk_lists.pick(connection, seen, self._within(who, resource), text, limit)
+
+    def titles(self, who: Who, resource: Resource, ids: Collection[int]) -> dict[int, str]:
+        """The titles of those of these records that `who` may see; none without the right."""
+        if not ids or not who.rights.may(resource.view):
+            return {}
+        title = self._seen(who, resource).title
+        statement = sa.select(resource.id, title).select_from(resource.source)
+        within = sa.and_(resource.id.in_(sorted(ids)), self._within(who, resource))
+        with self.store.reading() as connection:
+            return {int(id): str(title) for id, title in connection.execute(statement.where(within))}
 
     # --- changing --------------------------------------------------------------------------------------------------
 
@@ -151,7 +173,8 @@ class Desk:
             return ()
         with self.store.reading() as connection:
             self._get(connection, who, resource, id, resource.view)
-            return desk_links.rows(connection, other, link, id, self._within(who, other), limit)
+            seen = self._seen(who, other)
+            return desk_links.rows(connection, seen, link, id, self._within(who, other), limit)
 
     def set_link(
         self, who: Who, resource: Resource, id: int, link: Link, other_id: int, values: Values
@@ -193,8 +216,13 @@ class Desk:
         # What hangs on no house is seen by whoever may see it anywhere, and changed by who may everywhere.
         return sa.true() if right in (None, resource.view) and reach else _truth(reach.everywhere)
 
+    def _seen(self, who: Who, resource: Resource, right: Right | None = None) -> Resource:
+        reach = who.rights.reach(right or resource.view)
+        return resource if resource.seen is None or reach.everywhere else resource.seen(reach)
+
     def _get(self, connection: sa.Connection, who: Who, resource: Resource, id: int, right: Right) -> Row:
-        found = desk_lists.row(connection, resource, self._within(who, resource, right), id)
+        seen_so = self._seen(who, resource, right)
+        found = desk_lists.row(connection, seen_so, self._within(who, resource, right), id)
         if found is not None:
             return found
         if right is not resource.view and who.rights.may(resource.view):

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from crm.among import among
 from crm.desk.resource import Resource
 
 LOOKED = 1000  # ids of the index that are looked at first
@@ -31,7 +32,9 @@ def first_ids(
     behind = ids.where(id > after) if after else ids
     some = connection.scalars(behind.distinct().order_by(id).limit(LOOKED + 1)).all()
     of_these = sa.select(resource.id).select_from(resource.source).where(*base)
-    near = connection.scalars(of_these.where(resource.id.in_(some)).order_by(resource.id)).all()
+    near = connection.scalars(
+        of_these.where(among(connection, resource.id, some)).order_by(resource.id)
+    ).all()
     if len(some) <= LOOKED or len(near) >= least:
         return list(near), len(some) > LOOKED
     both = sa.intersect(behind, of_these.where(resource.id > after)).subquery()

@@ -1,7 +1,8 @@
 """Lists of records: filtered, sorted, in pages by a cursor, so that the thousandth page costs what the first does.
 
-A cursor holds the values by which its last row was sorted; `page` goes on behind them. Counting stops at
-`COUNTED`: nobody needs the exact number of two million rows while he waits for fifty of them.
+A cursor holds the values by which its last row was sorted, behind which `page` goes on, and how many rows there were, so
+that only the first page counts them. Counting stops at `COUNTED`: nobody needs the exact number of two million rows while
+he waits for fifty of them.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from attrs import frozen
 
+from crm.among import among
 from crm.desk import found as desk_found
 from crm.desk.resource import Field, Find, Kind, Page, Query, Resource, Row
 from crm.who import Invalid
 
 COUNTED = 1000
 LIMIT_MAX = 5000
+MOST_COUNTED = LIMIT_MAX + 1
 
 
 def page(
@@ -35,44 +38,68 @@ def page(
     limit = max(1, min(query.limit, LIMIT_MAX))
     conditions = [within, *_conditions(resource, query.filters)]
     keys = _keys(resource, query.sort, query.filters)
-    last = _read_cursor(query.after, len(keys)) if query.after else []
-    counted: tuple[int, bool] | None = None
+    last, counted = _read_cursor(query.after, len(keys)) if query.after else ([], None)
     by_index = _found_by_index(resource, query.filters)
-    if len(keys) == 1 and by_index:
+    if len(keys) > 1:
+        conditions += [resource.id.in_(ids) for ids in by_index]
+    elif by_index:
         # The order is that of ids: so the first of them are those of this page.
         first, *others = by_index
         base = [*conditions, *(resource.id.in_(ids) for ids in others)]
-        find = partial(desk_found.first_ids, connection, resource, base, first, least=limit + 1)
-        some, more = find(after=int(last[0]) if last else 0)
-        if count and last:
-            every, more = find(after=0)
-            counted = len(every), more
-        else:
-            counted = len(some), more
-        conditions.append(resource.id.in_(some[: limit + 1]))
-    else:
-        conditions += [resource.id.in_(ids) for ids in by_index]
+        behind = last[0] if last else 0
+        if not isinstance(behind, int):
+            raise _no_cursor()
+        some, more = desk_found.first_ids(connection, resource, base, first, behind, limit + 1)
+        if not last:
+            counted = _Counted(min(len(some), MOST_COUNTED), more)
+        conditions = [among(connection, resource.id, some[: limit + 1])]
+    elif count and not last:
+        # Those of this page are the first of those that are counted: what is looked for once is not looked for twice.
+        some = _first(connection, resource, conditions, keys[0][1], max(limit, COUNTED) + 1)
+        counted = _Counted(len(some), False)
+        conditions = [among(connection, resource.id, some[: limit + 1])]
     statement = _select(resource, [key for key, _ in keys]).where(*conditions)
-    if query.after:
+    if last:
         statement = statement.where(_behind(keys, last))
     statement = statement.order_by(*(key.desc() if down else key.asc() for key, down in keys))
     found = connection.execute(statement.limit(limit + 1)).all()
     rows = tuple(_row(resource, tuple(each)) for each in found[:limit])
-    next = _cursor(found[limit - 1][-len(keys) :]) if len(found) > limit else ""
-    if not count or not (next or query.after):
-        return Page(rows, next, min(len(rows), COUNTED), False)
-    total, more = counted or _count(connection, resource, conditions, in_order=len(keys) == 1)
-    return Page(rows, next, min(total, COUNTED), more or total > COUNTED)
+    over = len(found) > limit
+    if counted is None:
+        counts = count and over and not last
+        counted = _count(connection, resource, conditions) if counts else _Counted(len(rows), over)
+    next = _cursor(found[limit - 1][-len(keys) :], counted) if over else ""
+    return Page(rows, next, min(counted.rows, COUNTED), counted.more or counted.rows > COUNTED)
+
+
+@frozen
+class _Counted:
+    """So many rows were found, and whether there are `more`."""
+
+    rows: int
+    more: bool
+
+
+def _first(
+    connection: sa.Connection,
+    resource: Resource,
+    conditions: list[sa.ColumnElement[bool]],
+    down: bool,
+    most: int,
+) -> list[int]:
+    """The first ids, or with `down` the last."""
+    some = sa.select(resource.id).select_from(resource.source).where(*conditions)
+    in_order = some.order_by(resource.id.desc() if down else resource.id)
+    return list(connection.scalars(in_order.limit(most)))
 
 
 def _count(
-    connection: sa.Connection, resource: Resource, conditions: list[sa.ColumnElement[bool]], *, in_order: bool
-) -> tuple[int, bool]:
+    connection: sa.Connection, resource: Resource, conditions: list[sa.ColumnElement[bool]]
+) -> _Counted:
     """How many rows there are, up to one more than are counted."""
     some = sa.select(sa.literal(1)).select_from(resource.source).where(*conditions).limit(COUNTED + 1)
-    if in_order:  # so that PostgreSQL goes the way that it goes for the rows themselves
-        some = some.order_by(resource.id)
-    return connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0, False
+    rows = connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0
+    return _Counted(rows, False)
 
 
 def _found_by_index(resource: Resource, filters: Mapping[str, str]) -> list[sa.Select[Any]]:
@@ -185,22 +212,31 @@ def _behind(keys: list[tuple[Any, bool]], last: list[Any]) -> sa.ColumnElement[b
     return sa.or_(*ways)
 
 
-def _cursor(values: Any) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(list(values))).decode().rstrip("=")
+def _cursor(values: Any, counted: _Counted) -> str:
+    told = [*values, counted.rows, counted.more]
+    return base64.urlsafe_b64encode(msgspec.json.encode(told)).decode().rstrip("=")
 
 
-def _read_cursor(text: str, length: int) -> list[Any]:
+def _read_cursor(text: str, length: int) -> tuple[list[Any], _Counted]:
+    """The values by which the last row was sorted, and how many rows there were."""
     try:
-        values = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, msgspec.DecodeError):
-        values = None
-    if not isinstance(values, list) or len(values) != length:
-        raise Invalid({"after": "this is no cursor of this list: begin at its first page"})
+        told = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        told = None
+    match told:
+        case [*values, int(rows), bool(more)] if len(values) == length and 0 <= rows <= MOST_COUNTED:
+            counted = _Counted(rows, more)
+        case _:
+            raise _no_cursor()
     if any(not isinstance(each, (str, int, float)) for each in values):
-        raise Invalid({"after": "this is no cursor of this list: begin at its first page"})
+        raise _no_cursor()
     if any(isinstance(each, str) and "\0" in each for each in values):
-        raise Invalid({"after": "this is no cursor of this list: begin at its first page"})
-    return values
+        raise _no_cursor()
+    return values, counted
+
+
+def _no_cursor() -> Invalid:
+    return Invalid({"after": "this is no cursor of this list: begin at its first page"})
 
 
 def _conditions(resource: Resource, filters: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:

@@ -49,7 +49,8 @@ class Find(Enum):
 class Field:
     """One thing of a record. `column` reads it (None: it is only written, as a secret is).
 
-    `shown` is the SQL text of what a reference refers to. `optional`: it may be None, or "" for a text. `once`: set when
+    `shown` is the SQL text of what a reference refers to; `words` says a text in a language, by its translation of
+    messages. `optional`: it may be None, or "" for a text. `once`: set when
     the record is made, and never changed. `written` False: it is read only. `clean` makes what was entered canonical,
     or raises ValueError with what is expected. `orders` is what a list sorts by, where that is not the column;
     `where` makes the condition of a filter of what was typed, where the column is not simply compared; `ids` the
@@ -78,6 +79,7 @@ class Field:
     longest: int = 255
     pattern: str = ""
     clean: Callable[[str], str] | None = None
+    words: Callable[[str, Callable[[str], str]], str] | None = None
     hint: str = ""
     unit: str = ""
     example: Any = None
@@ -109,7 +111,8 @@ class Resource:
 
     `source` is what is selected from: the model's table, joined with what columns and `reach` need. `reach` makes the
     condition that a row is within somebody's reach; None: what hangs on no house, seen by all who have the right, and
-    changed by who has it everywhere. `title` is a record's name as text. `order`: fields of the usual order ("-" before
+    changed by who has it everywhere. `seen` is the same kind of record for somebody bounded to a reach, where what is
+    shown of one depends on it. `title` is a record's name as text. `order`: fields of the usual order ("-" before
     one: downwards); the id is always the last. `order_of` has another one for a list that is filtered by a field.
     `prepare` makes column values of field values (secrets, derived columns); `check` finds what is wrong beyond single
     fields; `written` does what is to be done in the same transaction.
@@ -126,6 +129,7 @@ class Resource:
     view: Right
     edit: Right | None = None
     reach: Reaches | None = None
+    seen: Callable[[Reach], Resource] | None = None
     order: tuple[str, ...] = ()
     order_of: Mapping[str, tuple[str, ...]] = field(factory=dict, eq=False)
     links: tuple[Link, ...] = ()

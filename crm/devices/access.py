@@ -30,7 +30,7 @@ _NUMBERS = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*\.?")
 
 @frozen
 class PanelDoor:
-    """A panel whose door is to be opened."""
+    """A panel whose door is to be opened, or that is to be asked for its state."""
 
     domophone_id: int
     mac: str
@@ -111,7 +111,16 @@ def pin_relay_certificate(store: Store, relay_id: int, pin: str) -> None:
 
 def panel_door(connection: sa.Connection, who: Who, domophone_id: int) -> PanelDoor:
     """The panel, for whoever may open its door. Raises NotFound, Forbidden, Invalid (it has no address)."""
-    row = _get(connection, who, _PANELS, domophone_id, Right.DOORS_OPEN)
+    return _panel(connection, who, domophone_id, Right.DOORS_OPEN)
+
+
+def panel_to_ask(connection: sa.Connection, who: Who, domophone_id: int) -> PanelDoor:
+    """The panel, for whoever may change it, and so ask it for its state. Raises as `panel_door` does."""
+    return _panel(connection, who, domophone_id, Right.DEVICES_EDIT)
+
+
+def _panel(connection: sa.Connection, who: Who, domophone_id: int, right: Right) -> PanelDoor:
+    row = _get(connection, who, _PANELS, domophone_id, right)
     access = StoredAccess(row.vendor.value, row.url, row.http_user, row.http_password, row.tls_pin)
     _check_reachable(row, f"panel {row.sip_user}")
     return PanelDoor(row.id, row.mac, row.sip_user, access)

@@ -17,7 +17,8 @@ from attrs import frozen
 from crm.companies.code_panels import forgotten, is_wanted, sync_codes
 from crm.devices.panel_access import StoredAccess
 from crm.keys.panels import BEING_TOLD
-from crm.model import Domophone, table
+from crm.model import Domophone, House, table
+from crm.rights import EVERYWHERE, Reach
 from crm.store import Store
 from crm.tables.companies import CodeDelivery, Company, CompanyCode
 from crm.tables.keys import Key, KeyDelivery
@@ -192,8 +193,13 @@ class Waiting:
     error: str
 
 
-def waiting_for(connection: sa.Connection, domophone_id: int, limit: int = 50) -> list[Waiting]:
-    """What a panel is still to be told, the next first."""
+def waiting_for(
+    connection: sa.Connection, domophone_id: int, limit: int = 50, companies: Reach = EVERYWHERE
+) -> list[Waiting]:
+    """What a panel is still to be told, the next first; of codes also whose, where `companies` reaches that."""
+    house = sa.exists().where(House.company_id == Company.id, companies.of_houses()).correlate(table(Company))
+    seen = sa.true() if companies.everywhere else sa.or_(Company.id.in_(sorted(companies.companies)), house)
+    named = sa.case((seen, Company.name), else_="")
     keys = (
         sa.select(_KEYS.c.key_id, Key.uid, _KEYS.c.wanted, _KEYS.c.due_at, _KEYS.c.tries, _KEYS.c.error)
         .join(Key, Key.id == _KEYS.c.key_id)
@@ -202,7 +208,7 @@ def waiting_for(connection: sa.Connection, domophone_id: int, limit: int = 50) -
         .limit(limit)
     )
     codes = (
-        sa.select(Company.name, is_wanted(_CODES), _CODES.c.due_at, _CODES.c.tries, _CODES.c.error)
+        sa.select(named, is_wanted(_CODES), _CODES.c.due_at, _CODES.c.tries, _CODES.c.error)
         .join(_MADE, _MADE.c.id == _CODES.c.code_id)
         .join(Company, Company.id == _MADE.c.company_id)
         .where(_CODES.c.domophone_id == domophone_id, _CODES.c.done_at.is_(None))

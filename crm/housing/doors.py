@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.changes import note_change
+from crm.companies.code_panels import sync_codes
 from crm.desk.desk import Desk
 from crm.desk.links import put, take
 from crm.housing.plan import NUMBER_LENGTH, natural, read_numbers
@@ -139,6 +140,7 @@ def link_panel(desk: Desk, who: Who, entrance_id: int, domophone_id: int, now: f
         link = ENTRANCES_RESOURCE.link("domophones")
         put(connection, who, ENTRANCES_RESOURCE, link, entrance_id, domophone_id, {})
         sync_panels(connection, [domophone_id], now)
+        sync_codes(connection, now, panels=[domophone_id])
 
 
 def unlink_panel(desk: Desk, who: Who, entrance_id: int, domophone_id: int, now: float) -> None:
@@ -148,6 +150,7 @@ def unlink_panel(desk: Desk, who: Who, entrance_id: int, domophone_id: int, now:
         link = ENTRANCES_RESOURCE.link("domophones")
         take(connection, who, ENTRANCES_RESOURCE, link, entrance_id, domophone_id)
         sync_panels(connection, [domophone_id], now)
+        sync_codes(connection, now, panels=[domophone_id])
 
 
 def renumber(

@@ -31,7 +31,7 @@ from crm.model import (
 )
 from crm.rights import Right
 from crm.tables.blocks import BlockKindRow
-from crm.tables.calls import Call
+from crm.tables.calls import Call, Leg
 from crm.tables.quality import QualityFlat
 from crm.values.quality import BAD
 from crm.values.records import Outcome
@@ -45,6 +45,7 @@ class FlatState(Enum):
 
     BLOCKED = "blocked"  # a block stands that stops its calls
     HANDSET_BAD = "handset_bad"
+    SILENT = "silent"  # at its last call no phone rang, though some should have
     ASLEEP = "asleep"  # some phones cannot be woken: they have no token
     NO_APP = "no_app"  # no account rings
     NEVER_CALLED = "never_called"
@@ -66,12 +67,13 @@ class Handset:
 
 @frozen
 class LastCall:
-    """The last call that rang, or would have rung, a flat's phones."""
+    """The last call that rang, or would have rung, a flat's phones. `silent`: accounts were called, and none rang."""
 
     id: str
     at: float
     outcome: Outcome | None
     answered: bool
+    silent: bool = False
 
 
 @frozen
@@ -165,7 +167,8 @@ def grid_of(connection: sa.Connection, who: Who, house_id: int, now: float) -> H
         names, stopped = blocks.get(id, ((), False))
         call = None if calls is None else calls.get(id)
         handset = handsets.get(id)
-        state = _state(mine, stopped, handset, called=calls is None or call is not None)
+        silent = call is not None and call.silent
+        state = _state(mine, stopped, handset, called=calls is None or call is not None, silent=silent)
         opens = open_until is not None and now < open_until
         through = behind.get(id, ())
         flats.append(GridFlat(id, number, floor, through, mine, names, stopped, handset, call, opens, state))
@@ -190,13 +193,17 @@ def _arranged(doors: Sequence[GridDoor], flats: Sequence[GridFlat], rights: froz
     return HouseGrid(tuple(shown), tuple(floors), cells, flats, rights)
 
 
-def _state(phones: Phones | None, stopped: bool, handset: Handset | None, *, called: bool) -> FlatState:
+def _state(
+    phones: Phones | None, stopped: bool, handset: Handset | None, *, called: bool, silent: bool
+) -> FlatState:
     if stopped:
         return FlatState.BLOCKED
     if handset is not None and handset.is_bad:
         return FlatState.HANDSET_BAD
     if phones is not None and not phones.ringing:
         return FlatState.NO_APP
+    if silent:
+        return FlatState.SILENT
     if phones is not None and phones.some_asleep:
         return FlatState.ASLEEP
     return FlatState.FINE if called else FlatState.NEVER_CALLED
@@ -289,13 +296,20 @@ def _calls(connection: sa.Connection, house_id: int) -> dict[int, LastCall]:
         .order_by(call.c.started_at.desc())
         .limit(1)
     )
+    leg = table(Leg)
+    tried = sa.select(leg.c.call_id).where(leg.c.call_id == last.c.call_id, leg.c.role == "account")
+    rang = tried.where(sa.or_(leg.c.ringing_at.is_not(None), leg.c.answered_at.is_not(None)))
+    silent = sa.and_(tried.exists(), sa.not_(rang.exists())).label("silent")
+    columns = (last.c.call_id, last.c.flat_id, last.c.started_at, last.c.outcome, last.c.answered_at)
     query = (
-        sa.select(last.c.call_id, last.c.flat_id, last.c.started_at, last.c.outcome, last.c.answered_at)
+        sa.select(*columns, silent)
         .select_from(table(Flat).join(last, last.c.call_id == newest.scalar_subquery()))
         .where(Flat.house_id == house_id)
     )
     return {
-        row.flat_id: LastCall(row.call_id, row.started_at, row.outcome, row.answered_at is not None)
+        row.flat_id: LastCall(
+            row.call_id, row.started_at, row.outcome, row.answered_at is not None, bool(row.silent)
+        )
         for row in connection.execute(query)
     }
 

@@ -210,7 +210,7 @@ def _tell_apart(connection: sa.Connection, houses: Sequence[GateHouse]) -> None:
     by_prefix: dict[str, list[int]] = {}
     for each in houses:
         by_prefix.setdefault(each.prefix, []).append(each.house_id)
-    for prefix, ids in by_prefix.items():
+    for ids in by_prefix.values():
         if len(ids) < 2:
             continue
         query = sa.select(_FLATS.c.number).where(_FLATS.c.house_id.in_(ids))
@@ -220,7 +220,7 @@ def _tell_apart(connection: sa.Connection, houses: Sequence[GateHouse]) -> None:
             place = next(n for n, each in enumerate(houses) if each.house_id == ids[1])
             raise Invalid(
                 {
-                    f"houses.{place}": f"flat {number} is in two houses with the prefix “{prefix}”: give each its own"
+                    f"houses.{place}": f"flat {number} is in two of these houses: give each house a prefix of its own"
                 }
             )
 

@@ -1,4 +1,4 @@
-"""Moving in: a resident, his account and his flat, made and joined in one step.
+"""Moving in: a resident, his account and his flat, made and joined in one step; and moving out, in one step too.
 
 Who keeps some houses only makes residents and accounts in no other way: each has a flat of his from the start.
 """
@@ -15,9 +15,11 @@ from crm.desk import links as desk_links
 from crm.desk.desk import Desk
 from crm.desk.resource import Resource, Values
 from crm.desk.values import check_values
+from crm.model import Account, AccountFlat, table
 from crm.rights import ALL_RIGHTS, Right
 from crm.who import Invalid, Who
 
+_ACCOUNTS, _HAS = table(Account), table(AccountFlat)
 RESIDENT_FIELDS = ("name", "phone", "email", "note")
 ACCOUNT_FIELDS = ("sip_user", "domain", "password")
 
@@ -74,6 +76,28 @@ def move_in(
     return MovedIn(resident_id, account_id)
 
 
+def move_out(desk: Desk, who: Who, resident_id: int, flat_id: int) -> int:
+    """Part a resident and all his accounts from a flat: none of them rings for it any more, and his keys do not open it.
+
+    How many accounts rang for it. He himself and his accounts stay, and so do keys that are the flat's. Raises Forbidden,
+    NotFound (he does not live there).
+    """
+    who.need(Right.PEOPLE_EDIT)
+    residents, accounts = desk.resource("residents"), desk.resource("accounts")
+    with desk.store.transaction() as connection:
+        desk.get_in(connection, who, residents, resident_id, Right.PEOPLE_EDIT)
+        desk.get_in(connection, who, desk.resource("flats"), flat_id, Right.PEOPLE_EDIT)
+        _part(connection, who, residents, resident_id, flat_id)
+        rang = connection.scalars(
+            sa.select(_HAS.c.account_id)
+            .join(_ACCOUNTS, _ACCOUNTS.c.id == _HAS.c.account_id)
+            .where(_HAS.c.flat_id == flat_id, _ACCOUNTS.c.resident_id == resident_id)
+        ).all()
+        for account_id in rang:
+            _part(connection, who, accounts, account_id, flat_id)
+    return len(rang)
+
+
 def _errors(resource: Resource, values: Values) -> dict[str, str]:
     try:
         check_values(resource, values, creating=True)
@@ -87,5 +111,12 @@ def _join(
 ) -> None:
     link = resource.link("flats")
     desk_links.put(connection, who, resource, link, id, flat_id, values)
+    if link.changed is not None:
+        link.changed(connection, id, flat_id)
+
+
+def _part(connection: sa.Connection, who: Who, resource: Resource, id: int, flat_id: int) -> None:
+    link = resource.link("flats")
+    desk_links.take(connection, who, resource, link, id, flat_id)
     if link.changed is not None:
         link.changed(connection, id, flat_id)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.changes import note_change
+from crm.companies.code_panels import sync_codes
 from crm.desk.desk import Desk
 from crm.keys.panels import sync_flats, sync_keys, sync_panels
 from crm.model import (
@@ -97,6 +98,7 @@ def delete_house(desk: Desk, who: Who, house_id: int, now: float) -> None:
         note_change(connection, who, "house", house_id, "delete", was, None)
         sync_keys(connection, keys, now)
         sync_panels(connection, touched, now)
+        sync_codes(connection, now, panels=touched)
 
 
 def delete_entrance(desk: Desk, who: Who, entrance_id: int, now: float) -> None:
@@ -120,6 +122,7 @@ def delete_entrance(desk: Desk, who: Who, entrance_id: int, now: float) -> None:
         sync_keys(connection, keys, now)
         sync_flats(connection, flats, now)
         sync_panels(connection, panels, now)
+        sync_codes(connection, now, panels=panels)
 
 
 def _hanging(

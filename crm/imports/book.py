@@ -18,7 +18,13 @@ from crm.tables.companies import Company
 Cells = Mapping[str, Value]
 
 HOUSE_COLUMNS = (
-    Column("house", "Дом", "House", "its FIAS id or own id; or else city, street and house number", text(64)),
+    Column(
+        "house",
+        "Дом",
+        "House",
+        "its FIAS id, own id or address; or else city, street and house number",
+        text(600),
+    ),
     Column("city", "Город", "City", "its name or FIAS id; where two have the name: region, name", text(255)),
     Column("street", "Улица", "Street", "with its kind, as in the list of houses: ул. Ленина", text(255)),
     Column("number", "Номер дома", "House number", "with its letter or building: 5а", text(20)),
@@ -50,6 +56,9 @@ class Book:
     _fias: dict[str, int] = field(factory=dict)
     _own: dict[str, int] = field(factory=dict)
     _addresses: dict[tuple[int, str, str], list[int]] = field(factory=dict)
+    _titles: dict[str, list[int]] = field(
+        factory=dict
+    )  # addresses as lists have them: Челябинск, ул. Ленина 5
 
     def load(self, connection: sa.Connection) -> None:
         """Read all of it."""
@@ -73,8 +82,9 @@ class Book:
             House.street,
             House.number,
         )
-        houses = sa.select(*columns, self.reach.of_houses().label("within")).order_by(House.id)
-        for id, city, company, fias, own, street, number, within in connection.execute(houses):
+        mine = self.reach.of_houses().label("within")
+        houses = sa.select(*columns, City.name, mine).join(City, City.id == House.city_id).order_by(House.id)
+        for id, city, company, fias, own, street, number, name, within in connection.execute(houses):
             self.houses[id] = KnownHouse(id, city, company, bool(within))
             if fias:
                 self._fias[fias.lower()] = id
@@ -82,6 +92,8 @@ class Book:
                 self._own[own] = id
             self.streets.setdefault((city, plain(street)), street)
             self._addresses.setdefault(_address(city, street, number), []).append(id)
+            if within:
+                self._titles.setdefault(plain(f"{name}, {street} {number}"), []).append(id)
         doors = sa.select(HouseEntrance.house_id, Entrance.id, Entrance.name).join(
             Entrance, Entrance.id == HouseEntrance.entrance_id
         )
@@ -122,12 +134,16 @@ class Book:
         by_ref = by_address = None
         if ref := cells.get("house"):
             by_ref = self._own.get(str(ref)) or self._fias.get(str(ref).lower())
+            there = self._titles.get(plain(str(ref)), []) if by_ref is None else []
+            if len(there) > 1:
+                several = f"an own id or FIAS id is expected, as several houses are at {shown(str(ref))}"
+                return None, "house", several
+            by_ref = there[0] if there else by_ref
             if by_ref is None or not self.houses[by_ref].within:
-                return (
-                    None,
-                    "house",
-                    f"the FIAS id or own id of a house is expected {_YOURS}, not {shown(str(ref))}",
+                wrong = (
+                    f"the FIAS id, own id or address of a house is expected {_YOURS}, not {shown(str(ref))}"
                 )
+                return None, "house", wrong
         parts = {name: str(cells[name]) for name in ("city", "street", "number") if name in cells}
         if len(parts) == 3:
             try:

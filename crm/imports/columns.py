@@ -22,6 +22,10 @@ from crm.imports.reading import Line
 _E = TypeVar("_E", bound=Enum)
 Value = str | int | float | bool | tuple[str, ...]
 SHOWN = 40  # characters of a cell, in a message
+LIST_BEGINS, LIST_NAMES = (
+    "id",
+    2,
+)  # how a list of the CRM begins as a file: with each record's id and its name
 
 
 class BadCell(ValueError):
@@ -32,7 +36,7 @@ class BadCell(ValueError):
 class Column:
     """`ru` and `en` are its headings, either of which may stand in the file; `about` says what belongs there.
 
-    A `secret` one is not shown in messages.
+    `listed` is how a list of the CRM heads it, where that is different. A `secret` one is not shown in messages.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Column:
     read: Callable[[str], Value]
     required: bool = False
     secret: bool = False
+    listed: tuple[str, ...] = ()
 
 
 @frozen
@@ -57,7 +62,8 @@ class Fault:
 class Headings:
     """Which column each place of a line is, and how it is headed in this file (`shown`, by name).
 
-    `others` are the headings of columns that are not in the file, `nameless` the places without a heading.
+    `others` are the headings of columns that are not in the file, `nameless` the places without a heading. `from_list`:
+    the file is one that a list of the CRM gave.
     """
 
     places: tuple[tuple[int, Column], ...]
@@ -65,6 +71,7 @@ class Headings:
     others: Mapping[str, str]
     nameless: tuple[int, ...]
     width: int
+    from_list: bool = False
 
 
 def plain(text: str) -> str:
@@ -73,15 +80,23 @@ def plain(text: str) -> str:
 
 
 def read_headings(line: Line, columns: Sequence[Column]) -> tuple[Headings, list[Fault]]:
-    """Find the columns by their headings, in any order; case, spaces and a "*" do not matter."""
+    """Find the columns by their headings, in any order; case, spaces and a "*" do not matter.
+
+    A list of the CRM as a file begins with each record's id and name, and has what no import changes: that is left out.
+    """
     known = {_bare(name): column for column in columns for name in (column.ru, column.en)}
+    from_list = bool(line.cells) and _bare(line.cells[0]) == LIST_BEGINS
+    if from_list:
+        known |= {_bare(name): column for column in columns for name in column.listed}
     places: list[tuple[int, Column]] = []
     shown: dict[str, str] = {}
     faults = []
     for place, heading in enumerate(line.cells):
-        if not heading:
+        if not heading or (from_list and place < LIST_NAMES):
             continue
         column = known.get(_bare(heading))
+        if column is None and from_list:
+            continue
         if column is None:
             faults.append(Fault(line.number, heading, _unknown(heading, columns)))
         elif column.name in shown:
@@ -96,7 +111,7 @@ def read_headings(line: Line, columns: Sequence[Column]) -> tuple[Headings, list
             faults.append(Fault(line.number, column.ru, text))
     others = {column.name: column.ru for column in columns if column.name not in shown}
     nameless = tuple(place for place, heading in enumerate(line.cells) if not heading)
-    return Headings(tuple(places), shown, others, nameless, len(line.cells)), faults
+    return Headings(tuple(places), shown, others, nameless, len(line.cells), from_list), faults
 
 
 def _unknown(heading: str, columns: Sequence[Column]) -> str:

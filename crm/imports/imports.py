@@ -43,6 +43,7 @@ __all__ = [
     "KindInfo",
     "Progress",
     "ask_again",
+    "cancel_import",
     "describe",
     "get_import",
     "give_up",
@@ -52,7 +53,7 @@ __all__ = [
     "unfinished_imports",
 ]
 
-SAMPLES = Path(__file__).resolve().parent.parent / "docs" / "imports"
+SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "imports"
 CHOICE_MOST = 255  # characters
 _BROKEN_OFF = "broken off, nothing was written: import the file again"
 _IMPORTS = table(Import)
@@ -206,6 +207,19 @@ def give_up(store: Store, import_id: int, now: float, why: str = _BROKEN_OFF) ->
     values = {"state": ImportState.FAILED.value, "errors": encode_faults([fault]), "ended_at": now}
     with store.transaction() as connection:
         connection.execute(sa.update(_IMPORTS).where(mine).values(**values))
+
+
+def cancel_import(store: Store, import_id: int, who: Who, now: float) -> None:
+    """End one that goes on or waits to be written: nothing of it is written. Raises NotFound, Forbidden, Conflict."""
+    view = get_import(store, import_id, who)
+    _need(who, view.kind)
+    fault = Fault(0, "", f"{who.name} has cancelled it: nothing was written")
+    states = [state.value for state in (*GOING, ImportState.READY)]
+    mine = sa.and_(_IMPORTS.c.id == import_id, _IMPORTS.c.state.in_(states))
+    values = {"state": ImportState.FAILED.value, "errors": encode_faults([fault]), "ended_at": now}
+    with store.transaction() as connection:
+        if connection.execute(sa.update(_IMPORTS).where(mine).values(**values)).rowcount != 1:
+            raise Conflict(f"import {import_id} is over already: look what came of it")
 
 
 def _need(who: Who, kind: ImportKind) -> None:

@@ -7,7 +7,7 @@ An `Importer` puts what it reads into temporary tables (`take`); asks the databa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from crm.sealed import Seal
 from crm.search.index import Indexed
 from crm.who import Who
 
-ROWS = "import_rows"
+ROWS, WORDS = "import_rows", "import_words"
 MOST_FAULTS = 500  # that are kept and shown
 NOTHING: Mapping[str, str] = {}
 Tables = Mapping[str, Mapping[str, str]]
@@ -133,6 +133,11 @@ class Job:
                 self.expected(row, column, error, str(name))
         return list(dict.fromkeys(found))
 
+    def put_words(self, row: int, words: Iterable[str]) -> None:
+        """By which a row's record is found if it is a new one: found before the database has to wait for it."""
+        for word in words:
+            self.staging.put(WORDS, (row, word))
+
     def seal(self, text: str) -> str:
         """Raises SealError: TELEDOM_SECRET_KEY is missing or is no key."""
         if self._seal is None:
@@ -150,6 +155,7 @@ class Importer(ABC):
     indexed: ClassVar[tuple[Indexed, str] | None] = (
         None  # what of it the search finds, and in which table that waits
     )
+    puts_words: ClassVar[bool] = False  # those of new ones come by Job.put_words
     touched_keys: ClassVar[str] = ""  # SQL: ids of keys that may open something else now
 
     def __init__(self, job: Job) -> None:
@@ -162,6 +168,11 @@ class Importer(ABC):
     @abstractmethod
     def check(self) -> None:
         """Note what is wrong with the rows as a whole."""
+
+    def prepare(self) -> None:
+        """Do what can be done before others have to wait for the writing. What they change meanwhile that would make the
+        writing wrong, the tables' own constraints refuse."""
+        return
 
     @abstractmethod
     def write(self) -> Counts:

@@ -16,7 +16,7 @@ from attrs import define, field
 from crm.changes import note_change
 from crm.imports.book import Book
 from crm.imports.columns import BadCell, Fault, Value, read_headings
-from crm.imports.job import MOST_FAULTS, Counts, Importer, Job
+from crm.imports.job import MOST_FAULTS, WORDS, Counts, Importer, Job
 from crm.imports.kinds.accounts import Accounts
 from crm.imports.kinds.flats import Flats
 from crm.imports.kinds.houses import Houses
@@ -27,7 +27,7 @@ from crm.imports.staging import Staging
 from crm.imports.states import ImportKind, ImportState, ImportView, encode_faults
 from crm.keys.panels import sync_keys
 from crm.model import table
-from crm.search.index import reindex
+from crm.search.index import add_words, reindex
 from crm.store import Store
 from crm.tables.imports import Import
 from crm.who import Conflict, Who
@@ -94,6 +94,8 @@ class Run:
         book.load(staging.connection)
         for name, columns in of.tables.items():
             staging.create(name, columns)
+        if of.puts_words:
+            staging.create(WORDS, {"row": "INTEGER", "word": "TEXT"})
         job = Job(
             self.who, book.reach, self.view.choices, self.now, self.secret_key, staging, book, self._step
         )
@@ -101,24 +103,30 @@ class Run:
         self._read(sheet, job, importer)
         staging.close_tables()
         job.wrong = frozenset(fault.row for fault in job.faults)
-        if not job.faults and not check_only:
-            self.tell(ImportState.WRITING)
-            staging.begin_writing()
         importer.check()
         if job.faults:
             faults = sorted(job.faults, key=lambda fault: fault.row)
             if job.more_faults:
                 faults.append(Fault(0, "", f"there are more errors than these {MOST_FAULTS}"))
             raise FileRefused(tuple(faults))
+        if not check_only:
+            importer.prepare()
+            self.tell(ImportState.WRITING)
+            staging.begin_writing()
         return importer
 
     def write(self, importer: Importer) -> None:
         """Write what was checked; it is there once the staging's transaction ends. Raises Conflict, StoreError."""
         staging = importer.job.staging
         counts = importer.write()
-        touched = "is_new OR changed"
         if importer.indexed is not None:
             kind, name = importer.indexed
+            touched = "is_new OR changed"
+            if importer.puts_words:
+                add_words(
+                    staging.connection, kind, f"{WORDS} w JOIN {name} s ON s.row = w.row WHERE s.is_new"
+                )
+                touched = "changed AND NOT is_new"
             ids = staging.run(f"SELECT id FROM {name} WHERE {touched}").scalars().all()
             reindex(staging.connection, kind, ids)
         if importer.touched_keys:
@@ -163,8 +171,9 @@ class Run:
         return self.now + time.monotonic() - self._began
 
     def _put_down(self, connection: sa.Connection, values: Mapping[str, Any]) -> bool:
-        """False: it is done already, which nothing changes any more."""
-        mine = sa.and_(_IMPORTS.c.id == self.view.id, _IMPORTS.c.state != ImportState.DONE.value)
+        """False: it is done already, or was cancelled, which nothing changes any more."""
+        over = _IMPORTS.c.state.in_([ImportState.DONE.value, ImportState.FAILED.value])
+        mine = sa.and_(_IMPORTS.c.id == self.view.id, sa.not_(over))
         return connection.execute(sa.update(_IMPORTS).where(mine).values(**values)).rowcount == 1
 
 

@@ -1,7 +1,7 @@
 """Where an import's rows wait until all of them are known to be right: temporary tables of one connection.
 
 They vanish with the connection, however it ends. On PostgreSQL everything is one transaction, and rows come by COPY. On
-SQLite, whose one writer others wait for, the rows are collected without any lock; `begin_writing` takes it.
+SQLite, whose one writer others wait for, the rows are collected and checked without any lock; `begin_writing` takes it.
 """
 
 from __future__ import annotations

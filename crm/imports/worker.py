@@ -28,6 +28,7 @@ from crm.imports.imports import (
     ImportState,
     ImportView,
     ask_again,
+    cancel_import,
     describe,
     get_import,
     give_up,
@@ -44,7 +45,7 @@ LOOK_S = 600.0
 AGAIN_S = 5.0  # after the database was away
 TRIES = 3
 PORTION = 2**20
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GOING = (ImportState.CHECKING, ImportState.WRITING)
 log = structlog.get_logger("imports")
 
@@ -70,6 +71,8 @@ class ImportWorker:
     _steps: dict[int, Step] = field(factory=dict, init=False)  # of the one that is running
     _addresses: dict[int, str] = field(factory=dict, init=False)
     _tries: dict[int, int] = field(factory=dict, init=False)
+    _processes: dict[int, trio.Process] = field(factory=dict, init=False)
+    _stopped: set[int] = field(factory=set, init=False)  # broken off, and about to be cancelled
     # Held while an import is put down and its file gets its name: one without a file is given up.
     _adding: threading.Lock = field(factory=threading.Lock, init=False)
 
@@ -142,6 +145,17 @@ class ImportWorker:
                 asked.rename(self._path(id, write=False))
         self._addresses[id] = who.address
 
+    def cancel(self, id: int, who: Who) -> None:
+        """Say of one that nothing of it is to be written; call `stop` before. Raises NotFound, Forbidden, Conflict."""
+        try:
+            with self._adding:
+                cancel_import(self.store, id, who, self.clock())
+                path = self.file_of(id)
+                if path is not None:
+                    path.unlink(missing_ok=True)
+        finally:
+            self._stopped.discard(id)
+
     def get(self, id: int, who: Who) -> ImportView:
         """How one stands, to the last second. Raises NotFound, Forbidden."""
         view = get_import(self.store, id, who)
@@ -164,6 +178,14 @@ class ImportWorker:
     async def wake(self) -> None:
         """Look now at what there is to do."""
         self._woken.set()
+
+    async def stop(self, id: int) -> None:
+        """Break one off if it is running, and begin it no more until `cancel` has ended it."""
+        self._stopped.add(id)
+        process = self._processes.get(id)
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Run imports until cancelled; the one that is going on is broken off then, and done again by the next `run`."""
@@ -210,6 +232,9 @@ class ImportWorker:
         )
         assert process.stdin is not None
         assert process.stdout is not None
+        self._processes[view.id] = process
+        if view.id in self._stopped:
+            process.kill()
         try:
             # Its input stays open: its end is how the process knows that we are gone.
             await process.stdin.send_all(msgspec.json.encode(errand) + b"\n")
@@ -222,6 +247,7 @@ class ImportWorker:
         except trio.BrokenResourceError:
             await process.wait()  # it ended before it had read what to do
         finally:
+            del self._processes[view.id]
             if process.returncode is None:
                 process.kill()
                 with trio.CancelScope(shield=True):
@@ -239,6 +265,8 @@ class ImportWorker:
             for view in unfinished_imports(self.store):
                 if not view.by.startswith(("employee:", "token:")):
                     continue  # somebody runs it on the command line
+                if view.id in self._stopped:
+                    continue
                 path = self.file_of(view.id)
                 if path is not None:
                     return view, path
@@ -248,6 +276,8 @@ class ImportWorker:
     def _after(self, id: int, code: int) -> None:
         """Drop the file of one that is over. Raises StoreError: it may be tried again."""
         view = get_import(self.store, id, SYSTEM)
+        if id in self._stopped:
+            return
         if view.state in GOING and code == 0:
             return  # it ended, and was asked for again in the same moment
         if view.state in GOING:

@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 import sqlalchemy as sa
 
 from crm.model import City, Domophone, DomophoneEntrance, EntranceFlat, Flat, House, table
+from crm.quality.progress import count_tasks, progress_in
 from crm.quality.results import NoSuchHouse, results_of
 from crm.quality.tasks import NoSuchFlat, end_campaigns, flats_to_call, read_tasks
 from crm.store import Store
@@ -214,13 +215,19 @@ def campaigns(store: Store, *, limit: int = 50) -> list[tuple[Campaign, Progress
     query = sa.select(_CAMPAIGNS).order_by(_CAMPAIGNS.c.id.desc()).limit(limit)
     with store.reading() as connection:
         found = [_campaign(row) for row in connection.execute(query)]
-        return [(each, _progress(connection, each.id)) for each in found]
+        return [(each, progress_in(store, connection, each.id, each.state)) for each in found]
 
 
 def progress(store: Store, id: int) -> Progress:
-    """How far a campaign is."""
+    """How far a campaign is now."""
     with store.reading() as connection:
-        return _progress(connection, id)
+        return count_tasks(connection, id)
+
+
+def about_progress(store: Store, campaign: Campaign) -> Progress:
+    """How far it is, or of a large one was a moment ago."""
+    with store.reading() as connection:
+        return progress_in(store, connection, campaign.id, campaign.state)
 
 
 def report(store: Store, id: int) -> Iterator[tuple[Task, Result | None]]:
@@ -238,19 +245,6 @@ def report(store: Store, id: int) -> Iterator[tuple[Task, Result | None]]:
             return
         yield from ((task, found.get(task.id)) for task in sorted(tasks, key=lambda task: task.flat_id))
         after = rows[-1].flat_id
-
-
-def _progress(connection: sa.Connection, id: int) -> Progress:
-    groups = (_TASKS.c.state, _TASKS.c.verdict)
-    query = sa.select(*groups, sa.func.count()).where(_TASKS.c.campaign_id == id).group_by(*groups)
-    by_state = dict.fromkeys(TaskState, 0)
-    verdicts: dict[str, int] = {}
-    for state, verdict, count in connection.execute(query):
-        by_state[state] += count
-        if state is TaskState.DONE:
-            verdicts[verdict] = count
-    counts = {state.value: count for state, count in by_state.items()}
-    return Progress(total=sum(counts.values()), verdicts=verdicts, **counts)
 
 
 def _campaign(row: Any) -> Campaign:

@@ -17,6 +17,7 @@ from crm.desk.desk import Desk
 from crm.model import table
 from crm.quality.campaigns import (
     NoSuchCampaign,
+    about_progress,
     campaigns,
     create_campaign,
     find_campaign,
@@ -24,7 +25,6 @@ from crm.quality.campaigns import (
     find_flat,
     find_house,
     find_panel,
-    progress,
     set_state,
 )
 from crm.quality.forecast import Forecast, forecast
@@ -79,7 +79,7 @@ def get_campaign(store: Store, who: Who, id: int, now: float) -> CampaignNow:
     who.need_everywhere(Right.QUALITY_VIEW)
     with _explained():
         campaign = find_campaign(store, id)
-    how_far = progress(store, id)
+    how_far = about_progress(store, campaign)
     return CampaignNow(campaign, how_far, forecast(campaign, how_far, now))
 
 

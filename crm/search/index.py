@@ -46,6 +46,16 @@ def reindex(connection: sa.Connection, kind: Indexed, ids: Iterable[int]) -> Non
         _add(connection, list(_rows(connection, kind, _source(kind).c.id.in_(some))))
 
 
+def add_words(connection: sa.Connection, kind: Indexed, waiting: str) -> None:
+    """The words of many new records, in one statement: `waiting` is the SQL from which each comes, as w.word with the
+    record's id, s.id. In their order, as the index has them, so that each part of it is written once."""
+    columns = "word, kind, ref_id"
+    order = f"ORDER BY w.word{_BY_BYTES[connection.dialect.name]}"
+    some = f"SELECT w.word, CAST(:kind AS VARCHAR(20)), s.id FROM {waiting} {order}"
+    statement = f"INSERT INTO search_words ({columns}) {some} ON CONFLICT ({columns}) DO NOTHING"
+    connection.execute(sa.text(statement), {"kind": kind.value})
+
+
 def reindex_all(store: Store, progress: Progress = lambda kind, done: None) -> int:
     """Make the whole index anew, a part in each transaction: meanwhile everything is found, by its old words or its new
     ones. How many records there are; `progress` is told after each part. Raises DatabaseAway, SchemaMismatch."""
@@ -118,5 +128,6 @@ def _add(connection: sa.Connection, rows: Sequence[_Row]) -> None:
     connection.execute(sa.insert(_WORDS), [dict(zip(_NAMES, row, strict=True)) for row in distinct])
 
 
+_BY_BYTES = {"postgresql": ' COLLATE "C"', "sqlite": ""}
 _NAMES = ("word", "kind", "ref_id")
 _COPY = "COPY search_words (word, kind, ref_id) FROM STDIN"

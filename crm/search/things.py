@@ -101,9 +101,12 @@ def find_panels(connection: sa.Connection, reach: Reach, text: str, limit: int) 
         sa.select(DomophoneEntrance.domophone_id, House.street, House.number, Entrance.name)
         .select_from(places)
         .where(DomophoneEntrance.domophone_id.in_(rows), reach.of_houses())
+        .order_by(House.id, Entrance.id)
         .limit(20 * len(rows))
     )
-    at = {id: f"{street} {number}, {name}" for id, street, number, name in connection.execute(where)}
+    at: dict[int, str] = {}
+    for id, street, number, name in connection.execute(where):
+        at.setdefault(id, f"{street} {number}, {name}")
     typed = [*_sip_users(text), *([mac] if mac else [])]
     return [
         Hit(

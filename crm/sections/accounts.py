@@ -31,6 +31,9 @@ ACCOUNTS, PHONES = table(Account), table(Phone)
 _HAS, _AT = table(AccountFlat), table(PhoneFlat)
 
 
+_ALL = "this account has flats beyond your houses, too: who may edit all of them sets its password and phones"
+
+
 def _check_account(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
     user, domain = values["sip_user"], values["domain"]
     same = sa.select(ACCOUNTS.c.id).where(ACCOUNTS.c.sip_user == user, ACCOUNTS.c.domain == domain)
@@ -40,6 +43,11 @@ def _check_account(connection: sa.Connection, who: Who, id: int | None, values: 
     panel = sa.select(Domophone.id).where(Domophone.sip_user == user)
     if connection.scalar(panel) is not None:
         return {"sip_user": "a panel has this SIP user: take another one"}
+    if id is not None and (
+        values.get("password") or connection.scalar(same.where(ACCOUNTS.c.id == id)) is None
+    ):
+        # Whoever has its password answers for all of its flats, and opens their doors.
+        need_all_flats(connection, who, _HAS, "account_id", id, _ALL)
     if values.get("password"):
         return need_flat(who) if id is None else {}
     if id is None:
@@ -63,7 +71,8 @@ def _account_written(
     connection: sa.Connection, who: Who, id: int, before: Row | None, after: Row | None
 ) -> None:
     if after is None:
-        need_all_flats(connection, who, _HAS, "account_id", id, "account")
+        why = "this account has flats beyond your houses, too: take it off yours instead"
+        need_all_flats(connection, who, _HAS, "account_id", id, why)
 
 
 ACCOUNTS_RESOURCE = Resource(
@@ -168,6 +177,13 @@ def _prepare_phone(desk: Any, connection: sa.Connection, values: Values, before:
     return values
 
 
+def _check_phone(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
+    """What is pushed to a phone tells of calls to all of its account's flats."""
+    if id is None or values.get("push_token") or values.get("voip_token"):
+        need_all_flats(connection, who, _HAS, "account_id", values["account_id"], _ALL)
+    return {}
+
+
 def _phone_reach(reach: Reach) -> sa.ColumnElement[bool]:
     return through_flats(_HAS, "account_id", PHONES.c.account_id)(reach)
 
@@ -185,6 +201,7 @@ PHONES_RESOURCE = Resource(
     view=Right.PEOPLE_VIEW,
     edit=Right.PEOPLE_EDIT,
     reach=_phone_reach,
+    check=_check_phone,
     prepare=_prepare_phone,
     picked_by=lambda text: begins(ACCOUNTS.c.sip_user, text),
     fields=(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crm.desk.resource import Field, Find, Kind, Resource, Row
 from crm.keys.panels import sync_flats
-from crm.model import FlatBlock, table
+from crm.model import ENDS, FlatBlock, table
 from crm.rights import Right
 from crm.sections.right_names import rights_by_section
 from crm.sections.shared import FLAT_TITLE, FLATS, FLATS_IN_HOUSES, HOUSE_TITLE, HOUSES, reach_of_houses
@@ -24,6 +24,7 @@ RIGHTS = tuple(
 )
 SOURCES = (("hand", "by hand"), ("billing", "by billing"))
 STATES = (("stands", "stands"), ("to_come", "to come"), ("past", "past"))
+DAYS_MOST = 3650
 SOUND = r"([a-z0-9][a-z0-9_-]{0,63})?"
 
 
@@ -50,6 +51,14 @@ def _in_state(text: str) -> sa.ColumnElement[bool]:
     if text == "past":
         return sa.and_(begun, BLOCKS.c.until <= _now())
     return sa.and_(begun, sa.or_(BLOCKS.c.until.is_(None), BLOCKS.c.until > _now()))
+
+
+def _ends_within(text: str) -> sa.ColumnElement[bool]:
+    """Blocks that have begun or not, and end in so many days from now. Raises ValueError."""
+    if not text.isdigit() or not 0 < int(text) <= DAYS_MOST:
+        raise ValueError(f"a number of days from 1 to {DAYS_MOST} is expected")
+    left_s = int(text) * 86_400.0
+    return sa.and_(ENDS > _now(), ENDS <= _now() + left_s)
 
 
 def _kind_written(
@@ -163,6 +172,7 @@ BLOCKS_RESOURCE = Resource(
     view=Right.BLOCKS_VIEW,
     reach=reach_of_houses,
     order=("-since",),
+    order_of={"ends_within": ("until",)},
     fields=(
         Field(
             name="flat_id",
@@ -231,6 +241,20 @@ BLOCKS_RESOURCE = Resource(
             kind=Kind.TIME,
             column=BLOCKS.c.until,
             written=False,
+            sortable=True,
+            orders=ENDS,
+            hint="empty: until it is taken back; such blocks are the last",
+        ),
+        Field(
+            name="ends_within",
+            label="Ends within",
+            kind=Kind.INTEGER,
+            written=False,
+            listed=False,
+            find=Find.SAME,
+            where=_ends_within,
+            unit="days",
+            example=7,
         ),
         Field(name="reason", label="Reason", column=BLOCKS.c.reason, written=False),
         Field(

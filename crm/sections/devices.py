@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import time
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import evolve
 
 from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
 from crm.devices.access import panels_near
 from crm.devices.queue import wake_panels
+from crm.devices.registered import address_of_panel, last_call_of_panel
 from crm.model import (
     Account,
     Dialling,
     Domophone,
     DomophoneEntrance,
-    Entrance,
-    House,
-    HouseEntrance,
     Vendor,
     table,
 )
-from crm.rights import Right
+from crm.rights import EVERYWHERE, Reach, Right
 from crm.sections import ties
 from crm.sections.reached import check_reached, prepare_reached, reached_fields
 from crm.sections.shared import clean_mac, clean_phone
-from crm.tables.calls import Call
 from crm.who import Invalid, Who
 
 DOMOPHONES = table(Domophone)
@@ -37,28 +36,6 @@ _DIALLING = (
     (Dialling.PREFIX_FLAT.value, "prefix and flat"),
     (Dialling.STORED.value, "a stored number"),
 )
-
-
-def _address() -> Any:
-    """Where a panel stands: the first of the houses that it serves."""
-    at, serves = table(DomophoneEntrance), table(HouseEntrance)
-    return (
-        sa.select(House.street + " " + House.number + ", " + Entrance.name)
-        .join(serves, serves.c.house_id == House.id)
-        .join(at, at.c.entrance_id == serves.c.entrance_id)
-        .join(Entrance, Entrance.id == at.c.entrance_id)
-        .where(at.c.domophone_id == DOMOPHONES.c.id)
-        .order_by(House.id, Entrance.id)
-        .limit(1)
-        .correlate(DOMOPHONES)
-        .scalar_subquery()
-    )
-
-
-def _last_call() -> Any:
-    calls = table(Call)
-    last = sa.select(sa.func.max(calls.c.started_at)).where(calls.c.panel == DOMOPHONES.c.sip_user)
-    return last.correlate(DOMOPHONES).scalar_subquery()
 
 
 def _check(connection: sa.Connection, who: Who, id: int | None, values: Values) -> dict[str, str]:
@@ -105,6 +82,23 @@ def _picked(text: str) -> sa.ColumnElement[bool]:
     )
 
 
+def _address(seen: Reach = EVERYWHERE) -> Field:
+    return Field(
+        name="address",
+        label="Address",
+        column=address_of_panel(seen),
+        written=False,
+        example="ул. Ленина 5, п. 2",
+    )
+
+
+@lru_cache(64)
+def _seen(seen: Reach) -> Resource:
+    """As somebody sees them who sees some houses only: one at a gate stands at the first of his."""
+    fields = [_address(seen) if each.name == "address" else each for each in DOMOPHONES_RESOURCE.fields]
+    return evolve(DOMOPHONES_RESOURCE, fields=tuple(fields))
+
+
 DOMOPHONES_RESOURCE = Resource(
     name="domophones",
     entity="domophone",
@@ -118,6 +112,7 @@ DOMOPHONES_RESOURCE = Resource(
     view=Right.DEVICES_VIEW,
     edit=Right.DEVICES_EDIT,
     reach=panels_near,
+    seen=lambda seen: _seen(seen),
     order=("sip_user",),
     check=_check,
     prepare=_prepare,
@@ -136,9 +131,7 @@ DOMOPHONES_RESOURCE = Resource(
             find=Find.BEGINS,
             example="500001",
         ),
-        Field(
-            name="address", label="Address", column=_address(), written=False, example="ул. Ленина 5, п. 2"
-        ),
+        _address(),
         Field(
             name="mac",
             label="MAC",
@@ -192,7 +185,7 @@ DOMOPHONES_RESOURCE = Resource(
             name="last_call_at",
             label="Last call",
             kind=Kind.TIME,
-            column=_last_call(),
+            column=last_call_of_panel(),
             written=False,
         ),
         Field(

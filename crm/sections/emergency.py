@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from crm.desk.resource import Field, Find, Kind, Resource
 from crm.model import City, Domophone, table
 from crm.rights import Reach, Right
-from crm.sos.reach import panel_within
+from crm.sos.reach import cities_of, panel_within
 from crm.tables.sos import SosLease, SosNumber, SosTest
 from crm.values.sos import ways_to_write
 
@@ -34,6 +34,12 @@ def _reach_of_tests(reach: Reach) -> sa.ColumnElement[bool]:
     return panel_within(reach, TESTS.c.panel)
 
 
+def _reach_of_numbers(reach: Reach) -> sa.ColumnElement[bool]:
+    """Those that a panel within reach had last; and of the cities within reach those that nobody has had."""
+    unused = sa.and_(NUMBERS.c.lease.is_(None), NUMBERS.c.fias.in_(cities_of(reach)))
+    return sa.or_(panel_within(reach, LEASES.c.panel), unused)
+
+
 NUMBERS_RESOURCE = Resource(
     name="sos-numbers",
     entity="sos_number",
@@ -45,6 +51,7 @@ NUMBERS_RESOURCE = Resource(
     source=NUMBERS.outerjoin(LEASES, LEASES.c.id == NUMBERS.c.lease),
     title=NUMBERS.c.number,
     view=Right.SOS_VIEW,
+    reach=_reach_of_numbers,
     order=("city", "number"),
     fields=(
         Field(

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
+from attrs import evolve
 
 from crm.companies.debts import settle
 from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.model import DomophoneEntrance, Entrance, EntranceFlat, Flat, HouseEntrance, table
-from crm.rights import Right
+from crm.rights import EVERYWHERE, Reach, Right
 from crm.search.text import readings
 from crm.sections import ties
 from crm.sections.housing import PREFIX, SECTION, houses_named
 from crm.sections.shared import (
+    CITIES,
     FLAT_TITLE,
     FLATS,
     FLATS_IN_HOUSES,
     HOUSE_TITLE,
+    HOUSES,
     reach_by_entrance,
     reach_of_houses,
+    read_id,
 )
 from crm.who import Conflict, Who
 
@@ -28,6 +34,70 @@ ENTRANCES = table(Entrance)
 _DIGITS = sa.func.length(FLATS.c.number) - sa.func.length(sa.func.ltrim(FLATS.c.number, "0123456789"))
 _FILLED = sa.func.substr("0" * 20, 1 + _DIGITS, type_=sa.String)
 IN_ORDER = sa.case((_DIGITS == 0, "9" * 20), else_=_FILLED) + FLATS.c.number
+_SERVES = table(HouseEntrance)
+
+
+def _first_house(what: sa.ColumnElement[Any], seen: Reach = EVERYWHERE) -> Any:
+    """Of the house that an entrance serves; of a gate between several, of the first that is `seen`."""
+    serves = _SERVES.join(HOUSES, HOUSES.c.id == _SERVES.c.house_id).join(
+        CITIES, CITIES.c.id == HOUSES.c.city_id
+    )
+    mine = (
+        sa.select(what).select_from(serves).where(_SERVES.c.entrance_id == ENTRANCES.c.id, seen.of_houses())
+    )
+    return mine.order_by(HOUSES.c.id).limit(1).correlate(ENTRANCES).scalar_subquery()
+
+
+def _serves(houses: sa.ColumnElement[bool], seen: Reach = EVERYWHERE) -> sa.ColumnElement[bool]:
+    served = sa.select(_SERVES.c.entrance_id).where(houses)
+    if not seen.everywhere:
+        served = served.join(HOUSES, HOUSES.c.id == _SERVES.c.house_id).where(seen.of_houses())
+    return ENTRANCES.c.id.in_(served)
+
+
+def _picked_entrance(text: str, seen: Reach = EVERYWHERE) -> sa.ColumnElement[bool]:
+    """By a house and a name ("Ленина 5, ворота"), or by one of them; of houses by those that are `seen`."""
+    address, comma, name = text.rpartition(",")
+    named = houses_named(address, _SERVES.c.house_id) if comma and name.strip() else None
+    if named is not None:
+        return sa.and_(_serves(named, seen), ENTRANCES.c.name.icontains(name.strip(), autoescape=True))
+    named = houses_named(text, _SERVES.c.house_id)
+    begins = ENTRANCES.c.name.startswith(text, autoescape=True)
+    return begins if named is None else sa.or_(_serves(named, seen), begins)
+
+
+def _entrance_title(seen: Reach = EVERYWHERE) -> sa.ColumnElement[str]:
+    return sa.func.coalesce(_first_house(HOUSE_TITLE, seen) + ", ", "") + ENTRANCES.c.name
+
+
+def _house_of_entrance(seen: Reach = EVERYWHERE) -> Field:
+    return Field(
+        name="house_id",
+        label="House",
+        kind=Kind.REFERENCE,
+        refers_to="houses",
+        column=_first_house(HOUSES.c.id, seen),
+        shown=_first_house(HOUSE_TITLE, seen),
+        written=False,
+        find=Find.SAME,
+        where=lambda text: _serves(_SERVES.c.house_id == read_id(text), seen),
+        hint="of a gate between several the first",
+        example=1,
+    )
+
+
+@lru_cache(64)
+def _entrances_seen(seen: Reach) -> Resource:
+    """As somebody sees them who sees some houses only: a gate stands at the first of his."""
+    fields = [
+        _house_of_entrance(seen) if each.name == "house_id" else each for each in ENTRANCES_RESOURCE.fields
+    ]
+    return evolve(
+        ENTRANCES_RESOURCE,
+        title=_entrance_title(seen),
+        fields=tuple(fields),
+        picked_by=lambda text: _picked_entrance(text, seen),
+    )
 
 
 def _entrance_written(connection: sa.Connection, id: int, before: Row | None, after: Row | None) -> None:
@@ -50,10 +120,12 @@ ENTRANCES_RESOURCE = Resource(
     icon="arrow-right-end-on-rectangle",
     model=Entrance,
     source=ENTRANCES,
-    title=ENTRANCES.c.name + sa.literal(" #") + sa.cast(ENTRANCES.c.id, sa.String),
+    title=_entrance_title(),
     view=Right.HOUSING_VIEW,
     edit=Right.HOUSING_EDIT,
     reach=reach_by_entrance(ENTRANCES.c.id),
+    seen=lambda seen: _entrances_seen(seen),
+    picked_by=_picked_entrance,
     creates=False,  # an entrance without a house is nobody's: it is made from its house
     written=lambda connection, who, id, before, after: _entrance_written(connection, id, before, after),
     fields=(
@@ -65,8 +137,10 @@ ENTRANCES_RESOURCE = Resource(
             longest=64,
             find=Find.BEGINS,
             hint="as it is shown: п. 2",
+            listed=False,
             example="п. 2",
         ),
+        _house_of_entrance(),
     ),
     links=(
         Link(

@@ -69,15 +69,13 @@ def rings(column: Any) -> Field:
     return Field(name="rings", label="Rings", kind=Kind.YES_NO, column=column, default=True)
 
 
-def need_all_flats(
-    connection: sa.Connection, who: Who, link: sa.Table, mine: str, id: int, what: str
-) -> None:
-    """Raises Forbidden: this one has flats beyond the reach of `who`, to whom others owe it that it stays."""
+def need_all_flats(connection: sa.Connection, who: Who, link: sa.Table, mine: str, id: int, why: str) -> None:
+    """Raises Forbidden, with this reason: this one has flats beyond the reach of `who`, whose it is as well."""
     reach = who.rights.reach(Right.PEOPLE_EDIT)
     flats = link.join(FLATS, FLATS.c.id == link.c.flat_id).join(HOUSES, HOUSES.c.id == FLATS.c.house_id)
     beyond = sa.select(FLATS.c.id).select_from(flats).where(link.c[mine] == id, sa.not_(reach.of_houses()))
     if not reach.everywhere and connection.execute(beyond.limit(1)).first():
-        raise Forbidden(f"this {what} has flats beyond your houses, too: take it off yours instead")
+        raise Forbidden(why)
 
 
 def need_flat(who: Who) -> dict[str, str]:
@@ -121,7 +119,8 @@ def _resident_written(
     if after is not None:
         reindex(connection, Indexed.RESIDENT, [id])
         return
-    need_all_flats(connection, who, _LIVES, "resident_id", id, "resident")
+    why = "this resident has flats beyond your houses, too: take it off yours instead"
+    need_all_flats(connection, who, _LIVES, "resident_id", id, why)
     if connection.execute(_keys_of(id).limit(1)).first():
         raise Conflict("keys are bound to this resident: bind them to something else first")
     connection.execute(

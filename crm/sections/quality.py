@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from crm.desk.resource import Field, Find, Kind, Resource, choices
 from crm.model import table
+from crm.quality.words import why_words
 from crm.rights import Reach, Right
 from crm.sections.shared import CITIES, FLAT_TITLE, FLATS, HOUSE_TITLE, HOUSES, reach_of_houses
 from crm.tables.quality import QualityCampaign, QualityResult, QualityTask
@@ -151,7 +152,7 @@ TASKS_RESOURCE = Resource(
         Field(name="verdict", label="Verdict", column=TASKS.c.verdict, written=False, find=Find.SAME),
         _time("due_at", "Due", TASKS.c.due_at),
         Field(name="attempts", label="Attempts", kind=Kind.INTEGER, column=TASKS.c.attempts, written=False),
-        Field(name="why", label="Why", column=TASKS.c.why, written=False),
+        Field(name="why", label="Why", column=TASKS.c.why, written=False, words=why_words),
         _flat(TASKS),
         _house(),
     ),
@@ -161,7 +162,7 @@ RESULTS_RESOURCE = Resource(
     name="quality-results",
     entity="quality_result",
     label="Results",
-    label_one="Result",
+    label_one="Handset test",
     section=SECTION,
     icon="signal",
     model=QualityResult,
@@ -181,7 +182,7 @@ RESULTS_RESOURCE = Resource(
             column=RESULTS.c.confidence,
             written=False,
         ),
-        Field(name="why", label="Why", column=RESULTS.c.why, written=False),
+        Field(name="why", label="Why", column=RESULTS.c.why, written=False, words=why_words),
         _time("started_at", "When", RESULTS.c.started_at, finds=True),
         Field(name="attempt", label="Attempt", kind=Kind.INTEGER, column=RESULTS.c.attempt, written=False),
         _campaign(RESULTS),

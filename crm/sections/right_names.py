@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
 
-from crm.rights import Right
+from crm.rights import Right, parse_rights
 
 _LABELS = {
     Right.BOARD_VIEW: ("Live board", "see the board"),
@@ -51,3 +51,15 @@ def rights_by_section() -> Mapping[str, tuple[tuple[Right, str], ...]]:
     for right, (section, label) in _LABELS.items():
         found.setdefault(section, []).append((right, label))
     return MappingProxyType({section: tuple(each) for section, each in found.items()})
+
+
+def rights_in_words(text: str, say: Callable[[str], str]) -> str:
+    """Rights as they are kept ("calls.view keys.view"), by section; `say` translates a message."""
+    chosen = parse_rights(text)
+    if chosen == frozenset(Right):
+        return say("everything")
+    found = []
+    for section, rights in rights_by_section().items():
+        if labels := [say(label) for right, label in rights if right in chosen]:
+            found.append(f"{say(section)}: {', '.join(labels)}")
+    return "; ".join(found)

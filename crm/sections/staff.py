@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from crm.desk.resource import Field, Find, Kind, Resource
 from crm.model import table
 from crm.rights import Reach, Right
+from crm.sections.right_names import rights_in_words
 from crm.staff.lockout import SignInOutcome, login_of
 from crm.tables.staff import ApiToken, Change, Employee, EmployeeGroup, Group, SignIn
 
@@ -151,8 +152,8 @@ GROUPS_RESOURCE = Resource(
             kind=Kind.LONG_TEXT,
             column=GROUPS.c.rights,
             written=False,
-            listed=False,
             hint="a space between two",
+            words=rights_in_words,
         ),
     ),
 )
@@ -180,6 +181,7 @@ TOKENS_RESOURCE = Resource(
             written=False,
             listed=False,
             hint="a space between two",
+            words=rights_in_words,
         ),
         Field(
             name="group_id",

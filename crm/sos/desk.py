@@ -1,8 +1,9 @@
 """What somebody may see of 112, and have done: pools, who stands behind a number, leases, panels overdue, test calls.
 
-Pages and the API come through here: nobody sees panels beyond his reach; a pool's sums, which hang on no house, are seen
-by all who have the right. Synchronous; raises crm.who's Refused errors, DatabaseAway and SchemaMismatch (crm.store).
-Times are UTC, in seconds since the epoch.
+Pages and the API come through here: nobody sees panels beyond his reach, nor pools of cities in which he has no house. Of
+his cities' pools he sees how many numbers are free, and those that panels of his have; not the calls of others.
+Synchronous; raises crm.who's Refused errors, DatabaseAway and SchemaMismatch (crm.store). Times are UTC, in seconds since
+the epoch.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from config import Config
+from config import DEFAULT, Config
 from crm.changes import note_change
-from crm.rights import Right
+from crm.rights import Reach, Right
 from crm.sos.leases import Owner, find_lease, find_leases
 from crm.sos.leases import who as owner_of
 from crm.sos.panels import SosPanel
-from crm.sos.reach import panels_within
+from crm.sos.reach import cities_within, panels_within
 from crm.sos.stands import NumberStands, PoolStands, number_stands, pools_stand
 from crm.sos.test_plan import with_test_number
 from crm.sos.tests import (
@@ -31,9 +32,9 @@ from crm.sos.tests import (
     overdue,
     withdraw_test,
 )
-from crm.sos.text import places_of
+from crm.sos.text import cities, places_of
 from crm.store import Store
-from crm.values.sos import Lease
+from crm.values.sos import Lease, Standing
 from crm.who import Conflict, Invalid, NotFound, Who
 
 TEST_ENTITY = "sos_test"
@@ -41,10 +42,14 @@ TEST_ENTITY = "sos_test"
 
 @frozen
 class Pools:
-    """All pools, and the panels that stand behind their numbers, by SIP user: those within the viewer's reach."""
+    """The pools within the viewer's reach, and the panels that stand behind their numbers, by SIP user.
+
+    `whole`: he sees all there are, and every number of them.
+    """
 
     pools: Sequence[PoolStands]
     places: Mapping[str, SosPanel]
+    whole: bool
 
 
 @frozen
@@ -85,20 +90,45 @@ class Leases:
 
 
 def pools(settings: Config, store: Store, who: Who, now: float) -> Pools:
-    """How all numbers stand. Of a panel beyond reach only that it has the number."""
+    """How the numbers of the pools within reach stand."""
     who.need(Right.SOS_VIEW)
-    mine = panels_within(store, who.rights.reach(Right.SOS_VIEW))
-    found = [
-        evolve(pool, numbers=[_within(each, mine) for each in pool.numbers])
-        for pool in pools_stand(settings, store, now)
-    ]
+    reach = who.rights.reach(Right.SOS_VIEW)
+    found = pools_stand(settings, store, now)
+    mine = panels_within(store, reach)
+    if mine is not None:
+        near = fias_within(settings, store, reach)
+        found = [_within(pool, mine) for pool in found if pool.whole.fias in near]
     behind = {each.lease.panel for pool in found for each in pool.numbers if each.lease and each.standing}
-    return Pools(found, places_of(store, behind))
+    return Pools(found, places_of(store, behind, reach), mine is None)
 
 
-def _within(number: NumberStands, mine: frozenset[str] | None) -> NumberStands:
-    hidden = mine is not None and number.lease is not None and number.lease.panel not in mine
-    return evolve(number, lease=None) if hidden else number
+def fias_within(settings: Config, store: Store, reach: Reach) -> frozenset[str]:
+    """The FIAS ids of the pools that panels within reach borrow from; of cities without a dispatch the default one's."""
+    near = cities_within(store, reach)
+    served = {each.fias for name, each in settings.dispatch.items() if name != DEFAULT}
+    default = settings.dispatch[DEFAULT].fias if DEFAULT in settings.dispatch else ""
+    if near is None:
+        return frozenset(served | {default} | {fias for fias, _ in cities(store)})
+    return near | {default} if near - served else near
+
+
+def _within(pool: PoolStands, mine: frozenset[str]) -> PoolStands:
+    """A pool without what panels beyond have of it: that their numbers are not free, and nothing more."""
+
+    def seen(number: NumberStands) -> NumberStands | None:
+        if number.lease is None or number.lease.panel in mine:
+            return number
+        return evolve(number, lease=None) if number.standing is Standing.FREE else None
+
+    numbers = [each for each in map(seen, pool.numbers) if each is not None]
+    standings = [each.standing for each in numbers if not each.reserve]
+    whole = evolve(
+        pool.whole,
+        kept=standings.count(Standing.EXPIRED),
+        guaranteed=standings.count(Standing.HELD),
+        in_call=standings.count(Standing.IN_CALL),
+    )
+    return PoolStands(whole=whole, numbers=numbers)
 
 
 def who_was(
@@ -109,10 +139,11 @@ def who_was(
     if at is not None and not math.isfinite(at):
         raise Invalid({"at": "a time is expected"})
     owner = owner_of(store, number, at)
-    mine = panels_within(store, who.rights.reach(Right.SOS_VIEW))
+    reach = who.rights.reach(Right.SOS_VIEW)
+    mine = panels_within(store, reach)
     if owner is None or (mine is not None and owner.panel not in mine):
         return None
-    places = places_of(store, [owner.panel])
+    places = places_of(store, [owner.panel], reach)
     moment = now if at is None else at
     stands = number_stands(settings.sos, owner.number, owner.lease, moment) if owner.lease else None
     address = places[owner.panel].address if owner.panel in places else ""
@@ -125,6 +156,7 @@ def leases(store: Store, who: Who, asked: LeaseFilter, limit: int = 50) -> Lease
     behind = find_lease(store, asked.after) if asked.after else None
     if asked.after and behind is None:
         raise Invalid({"after": "this is no cursor of this list: begin at its first page"})
+    reach = who.rights.reach(Right.SOS_VIEW)
     found = find_leases(
         store,
         fias=asked.fias or None,
@@ -133,12 +165,12 @@ def leases(store: Store, who: Who, asked: LeaseFilter, limit: int = 50) -> Lease
         since=asked.since,
         until=asked.until,
         behind=behind,
-        reach=who.rights.reach(Right.SOS_VIEW),
+        reach=reach,
         limit=limit + 1,
     )
     shown = found[:limit]
     next = shown[-1].id if len(found) > limit else ""
-    return Leases(shown, places_of(store, (lease.panel for lease in shown)), next)
+    return Leases(shown, places_of(store, (lease.panel for lease in shown), reach), next)
 
 
 def overdue_panels(settings: Config, store: Store, who: Who, now: float) -> list[Overdue]:
@@ -146,9 +178,14 @@ def overdue_panels(settings: Config, store: Store, who: Who, now: float) -> list
     who.need(Right.SOS_VIEW)
     if not settings.sos.test_days:
         return []
-    mine = panels_within(store, who.rights.reach(Right.SOS_VIEW))
+    reach = who.rights.reach(Right.SOS_VIEW)
+    mine = panels_within(store, reach)
     found = overdue(store, settings.sos.test_days, now, with_test_number(settings.dispatch))
-    return [each for each in found if mine is None or each.panel.sip_user in mine]
+    if mine is None:
+        return found
+    seen = [each for each in found if each.panel.sip_user in mine]
+    places = places_of(store, (each.panel.sip_user for each in seen), reach)
+    return [evolve(each, panel=places.get(each.panel.sip_user, each.panel)) for each in seen]
 
 
 def ask_for_test(store: Store, who: Who, panel: str, now: float) -> PanelTest:

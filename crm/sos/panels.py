@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.model import City, Domophone, DomophoneEntrance, Entrance, House, HouseEntrance
+from crm.rights import EVERYWHERE, Reach
 
 
 @frozen
@@ -61,9 +62,12 @@ def read_panel(connection: sa.Connection, sip_user: str) -> SosPanel | None:
     return found[0] if found else None
 
 
-def read_some(connection: sa.Connection, sip_users: Sequence[str]) -> list[SosPanel]:
-    """Those of some panels that are active."""
-    return _panels(connection.execute(_ROWS.where(Domophone.sip_user.in_(sip_users), Domophone.active)).all())
+def read_some(
+    connection: sa.Connection, sip_users: Sequence[str], reach: Reach = EVERYWHERE
+) -> list[SosPanel]:
+    """Those of some panels that are active; of a gate's houses those within `reach`."""
+    found = _ROWS.where(Domophone.sip_user.in_(sip_users), Domophone.active)
+    return _panels(connection.execute(found.where(reach.of_houses())).all())
 
 
 def _panels(rows: Sequence[Any]) -> list[SosPanel]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from crm.columns import local, table
 from crm.model import City
+from crm.rights import EVERYWHERE, Reach
 from crm.sos.panels import SosPanel, read_some
 from crm.sos.tests import READ_CHUNK, Overdue, PanelTest
 from crm.store import Store
@@ -101,14 +102,14 @@ def overdue_json(each: Overdue) -> dict[str, Any]:
 # --- where they are ------------------------------------------------------------------------------------------------
 
 
-def places_of(store: Store, sip_users: Iterable[str]) -> dict[str, SosPanel]:
-    """Those of some panels that are active. Raises DatabaseAway, SchemaMismatch."""
+def places_of(store: Store, sip_users: Iterable[str], reach: Reach = EVERYWHERE) -> dict[str, SosPanel]:
+    """Those of some panels that are active, at houses within `reach`. Raises DatabaseAway, SchemaMismatch."""
     asked = sorted(set(sip_users))
     with store.reading() as connection:
         found = [
             panel
             for n in range(0, len(asked), READ_CHUNK)
-            for panel in read_some(connection, asked[n : n + READ_CHUNK])
+            for panel in read_some(connection, asked[n : n + READ_CHUNK], reach)
         ]
     return {panel.sip_user: panel for panel in found}
 

@@ -68,7 +68,7 @@ def get_group(store: Store, who: Who, id: int) -> Group:
 
 def read_group(connection: sa.Connection, id: int) -> Group:
     """One group. Raises NotFound."""
-    found = read_groups(connection, [id]).get(id)
+    found = read_groups(connection, [id]).get(id) if 0 < id < 2**31 else None
     if not found:
         raise NotFound(f"there is no group {id}")
     return found

@@ -246,6 +246,12 @@ def plain_address(text: str) -> str:
     return address.exploded
 
 
+def network_of(text: str) -> str:
+    """Whose address it is: itself, or of IPv6 its /64, as a customer has all of that."""
+    plain = plain_address(text)
+    return plain[:IPV6_PREFIX] if ":" in plain and len(plain) == 39 else plain
+
+
 def _from(address: str) -> sa.ColumnElement[bool]:
     plain = plain_address(address)
     if ":" in plain and len(plain) == 39:

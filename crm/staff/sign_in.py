@@ -43,6 +43,7 @@ __all__ = [
     "SignedIn",
     "change_own_password",
     "confirm_code",
+    "confirm_password",
     "sign_in",
     "sign_out",
     "turn_off_second_factor",
@@ -207,11 +208,48 @@ def change_own_password(
     raise SignInFailed(REFUSED)
 
 
+def confirm_password(
+    store: Store,
+    passwords: Passwords,
+    token: str,
+    password: str,
+    origin: Origin,
+    now: float,
+    *,
+    limits: SessionLimits = LIMITS,
+) -> None:
+    """Whoever has this session enters the employee's password once more, before what a found session must not do.
+
+    Raises SignInFailed, TooBusy.
+    """
+    with store.transaction() as connection:
+        session, row = _session(connection, token, now, limits, complete=True)
+        begun = begin_try(connection, row.login, origin, now)
+    _need_address(begun, now)
+    with _busy_noted(store, begun, origin, now):
+        right = passwords.verify(row.password_hash, password) and not begun.locked
+    with store.transaction() as connection:
+        if right:
+            end_try(connection, begun, SignInOutcome.CONFIRMED, session.employee_id, origin, now)
+        else:
+            _wrong(connection, begun, SignInOutcome.WRONG_PASSWORD, session, origin, now)
+    if not right:
+        raise SignInFailed(REFUSED)
+
+
 def turn_off_second_factor(
-    store: Store, seal: Seal, who: Who, token: str, code: str, origin: Origin, now: float
+    store: Store,
+    seal: Seal,
+    who: Who,
+    token: str,
+    code: str,
+    origin: Origin,
+    now: float,
+    *,
+    limits: SessionLimits = LIMITS,
 ) -> None:
     """The employee of this session gives his second factor up, by a code of it. Raises SignInFailed, SealError."""
-    session, begun, step = _try_code(store, seal, token, code, origin, now, LIMITS, complete=True)
+    session, begun, step = _try_code(store, seal, token, code, origin, now, limits, complete=True)
     with store.transaction() as connection:
         if well := step is not None and use_up(connection, session.employee_id, step):
             mine = sa.update(_EMPLOYEES).where(_EMPLOYEES.c.id == session.employee_id)

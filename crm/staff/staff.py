@@ -27,7 +27,7 @@ from crm.staff.sessions import Origin, end_sessions
 from crm.store import Store
 from crm.tables.staff import Employee as EmployeeRow
 from crm.tables.staff import EmployeeGroup, SignIn
-from crm.who import COMMAND_LINE, Conflict, Invalid, NotFound, Who
+from crm.who import COMMAND_LINE, Conflict, Forbidden, Invalid, NotFound, Who
 
 _EMPLOYEES, _MEMBERS, _SIGN_INS = table(EmployeeRow), table(EmployeeGroup), table(SignIn)
 _SHOWN = ("id", "login", "name", "language", "active", "totp_on", "created_at", "password_at")
@@ -214,6 +214,7 @@ def set_active(store: Store, who: Who, id: int, active: bool, now: float) -> Non
 def set_password(store: Store, who: Who, passwords: Passwords, id: int, password: str, now: float) -> None:
     """A new password by staff; it ends all of the employee's sessions. Raises Forbidden, NotFound, Invalid, TooBusy."""
     who.need_everywhere(Right.STAFF_EDIT)
+    _need_other(who, id)
     passwords.check_new(password, get_self(store, id).login)
     hash = passwords.hash(password)
     with store.transaction() as connection:
@@ -225,6 +226,7 @@ def set_password(store: Store, who: Who, passwords: Passwords, id: int, password
 def reset_second_factor(store: Store, who: Who, id: int, now: float) -> None:
     """For who has lost his phone: from now on the password is enough. Raises Forbidden, NotFound."""
     who.need_everywhere(Right.STAFF_EDIT)
+    _need_other(who, id)
     with store.transaction() as connection:
         before = _begin(connection, who, id)
         off = sa.update(_EMPLOYEES).where(_EMPLOYEES.c.id == id)
@@ -243,12 +245,12 @@ def unlock(store: Store, who: Who, id: int, now: float) -> None:
         note_change(connection, who, "employee", id, "unlock", at=now)
 
 
-def clear_away(store: Store, now: float, *, sign_ins_days: float = KEEP_SIGN_INS_DAYS) -> None:
+def clear_away(store: Store, now: float, limits: sessions.SessionLimits = sessions.LIMITS) -> None:
     """Delete sessions that are over, answers of requests older than a day, and sign-ins of so many days ago."""
     with store.transaction() as connection:
-        sessions.drop_ended(connection, now)
+        sessions.drop_ended(connection, now, limits)
         idempotency.drop_old(connection, now)
-        connection.execute(sa.delete(_SIGN_INS).where(_SIGN_INS.c.at <= now - sign_ins_days * 86_400))
+        connection.execute(sa.delete(_SIGN_INS).where(_SIGN_INS.c.at <= now - KEEP_SIGN_INS_DAYS * 86_400))
 
 
 def write_password(connection: sa.Connection, who: Who, id: int, hash: str, now: float) -> None:
@@ -261,6 +263,14 @@ def write_password(connection: sa.Connection, who: Who, id: int, hash: str, now:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
+def _need_other(who: Who, id: int) -> None:
+    """Raises Forbidden: one's own is changed by the password or a code, so that no found session does it."""
+    if who.by == f"employee:{id}":
+        raise Forbidden(
+            "what you sign in with yourself is changed in your profile, or by somebody else of the staff"
+        )
+
+
 def _begin(connection: sa.Connection, who: Who, id: int) -> Employee:
     """The employee, whom nobody else changes until this transaction ends. Raises NotFound, Forbidden."""
     all_groups.keep_staff_alone(connection)
@@ -271,7 +281,7 @@ def _begin(connection: sa.Connection, who: Who, id: int) -> Employee:
 
 def _read(connection: sa.Connection, id: int) -> Employee:
     shown: sa.Select[Any] = sa.select(*(_EMPLOYEES.c[name] for name in _SHOWN))
-    row = connection.execute(shown.where(_EMPLOYEES.c.id == id)).first()
+    row = connection.execute(shown.where(_EMPLOYEES.c.id == id)).first() if 0 < id < 2**31 else None
     if not row:
         raise NotFound(f"there is no employee {id}")
     mine = sa.select(_MEMBERS.c.group_id).where(_MEMBERS.c.employee_id == id).order_by(_MEMBERS.c.group_id)

@@ -100,7 +100,7 @@ def revoke_token(store: Store, who: Who, id: int, now: float) -> None:
     """End a token for good; one that is revoked already stays so. Raises Forbidden, NotFound."""
     who.need_everywhere(Right.TOKENS_EDIT)
     with store.transaction() as connection:
-        row = connection.execute(_shown().where(_TOKENS.c.id == id)).first()
+        row = connection.execute(_shown().where(_TOKENS.c.id == id)).first() if 0 < id < 2**31 else None
         if not row:
             raise NotFound(f"there is no token {id}")
         lasting = sa.update(_TOKENS).where(_TOKENS.c.id == id, _TOKENS.c.revoked_at.is_(None))

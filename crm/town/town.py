@@ -39,6 +39,7 @@ from crm.store import Store
 from crm.town.more import fill_more
 
 FAR_FUTURE = 4102444800.0  # the year 2100
+DEBT_SINCE = 1735689600.0  # 1 January 2025
 BUNDLE = "ru.example.teledom"
 
 
@@ -269,7 +270,9 @@ def _write(session: Session, realm: str) -> None:
         session.flush()
         if home.blocked:
             session.add(
-                FlatBlock(flat_id=flat.id, kind=BlockKind.DEBT.value, since=0.0, reason="долг за 3 месяца")
+                FlatBlock(
+                    flat_id=flat.id, kind=BlockKind.DEBT.value, since=DEBT_SINCE, reason="долг за 3 месяца"
+                )
             )
         for n, user in enumerate(home.doors):
             stored = home.stored if n == 0 else None

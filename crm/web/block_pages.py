@@ -31,6 +31,7 @@ from crm.sections.blocks import BLOCKS_RESOURCE, KINDS
 from crm.sections.flats import FLATS_RESOURCE
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of
+from crm.web import block_back_pages
 from crm.web.forms import read_form
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, render, with_query
@@ -209,7 +210,12 @@ def _above(site: Site, request: Asked) -> list[Action]:
     house = asked.get("house_id", "").rpartition("#")[2]
     flat = asked.get("flat_id", "").rpartition("#")[2]
     where = {"house_id": house if house.isdigit() else "", "flat_id": flat if flat.isdigit() else ""}
-    return [Action("Block flats", with_query(f"{BASE}/new", where), "no-symbol", get=True)]
+    found = [Action("Block flats", with_query(f"{BASE}/new", where), "no-symbol", get=True)]
+    filters = {name: asked[name] for name in asked if name not in ("sort", "after") and asked[name]}
+    if filters:
+        path = with_query(block_back_pages.PATH, filters)
+        found.append(Action("Take back those listed", path, "arrow-uturn-left", get=True))
+    return found
 
 
 def _kind_id(site: Site, code: str) -> int | None:
@@ -235,6 +241,6 @@ def _errors(error: Refused) -> dict[str, str]:
     return dict(error.errors) if isinstance(error, Invalid) else {"": str(error)}
 
 
-PAGES: list[Any] = [new_page, preview, block, take_one_back]
+PAGES: list[Any] = [new_page, preview, block, take_one_back, *block_back_pages.PAGES]
 EXTRAS: Mapping[str, Extra] = {BLOCKS_RESOURCE.name: Extra(actions=_actions, above=_above)}
 ITEMS: tuple[Item, ...] = ()

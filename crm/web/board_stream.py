@@ -20,7 +20,7 @@ from litestar.types import Receive, Send
 
 from crm.rights import Right
 from crm.site import Site, address_of
-from crm.sos.reach import panels_within
+from crm.sos.reach import board_within
 from crm.store import StoreError
 from crm.web.board_view import BoardView, Viewer
 from crm.web.guard import cookie_name, signed_in
@@ -88,8 +88,8 @@ def streams_of(request: Request[Any, Any, Any]) -> Streams:
 def viewer_of(site: Site, user: SignedIn, right: Right) -> Viewer:
     """What somebody is shown who looks by `right`. Raises Forbidden, StoreError."""
     user.who.need(right)
-    panels = panels_within(site.store, user.who.rights.reach(right))
-    return Viewer(user.language, site.config.time_zone, user.who.rights, panels)
+    within = board_within(site.store, user.who.rights.reach(right))
+    return Viewer(user.language, site.config.time_zone, user.who.rights, within)
 
 
 async def send_boards(

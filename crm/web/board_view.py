@@ -19,6 +19,7 @@ from crm.calls.words import outcome_words
 from crm.rights import Right, Rights
 from crm.web import language as languages
 from crm.web import show
+from crm.web.board_words import alarm_words, why_words
 from live import (
     EMERGENCIES,
     CallState,
@@ -29,6 +30,7 @@ from live import (
     LiveBoard,
     LiveCall,
     NodeRow,
+    Within,
     limited,
 )
 
@@ -75,12 +77,12 @@ Row = Mapping[str, Any]
 
 @frozen
 class Viewer:
-    """Who looks, with his rights to what rows lead to. `panels` are those within his reach; None: all, and the nodes."""
+    """Who looks, with his rights to what rows lead to. `within` is what he sees of it; None: all, and the nodes."""
 
     language: str
     zone: str
     rights: Rights
-    panels: frozenset[str] | None
+    within: Within | None
 
 
 @define
@@ -95,7 +97,7 @@ class BoardView:
     def event(self, board: LiveBoard) -> bytes:
         """JSON: see static/board.js for what becomes of it."""
         viewer = self.viewer
-        board = limited(board, viewer.panels)
+        board = limited(board, viewer.within)
         words = languages.translations(viewer.language)
         clock = show.Clock(board.at, ZoneInfo(viewer.zone), viewer.language)
         news: dict[str, Any] = {"at": round(board.at, 2)}
@@ -103,11 +105,11 @@ class BoardView:
         self._tell(news, "sos", [row_of(call, viewer, words, clock) for call in urgent])
         if not self.live:
             return bytes(_encode(news))
-        self._tell(news, "figures", figures(board, viewer.language, whole=viewer.panels is None))
-        if viewer.panels is None:
+        self._tell(news, "figures", figures(board, viewer.language, whole=viewer.within is None))
+        if viewer.within is None:
             self._tell(news, "spark", spark(board.series))
-            self._tell(news, "links", [links_of(each, words) for each in board.nodes])
-            self._tell(news, "alarms", [alarm_of(each, words, clock) for each in board.alarms])
+            self._tell(news, "links", [links_of(each, viewer.language) for each in board.nodes])
+            self._tell(news, "alarms", [alarm_of(each, clock) for each in board.alarms])
         others = sorted((c for c in board.calls if not is_urgent(c)), key=lambda call: -call.started_at)
         self._tell_rows(news, {c.call_id: row_of(c, viewer, words, clock) for c in others[:ROWS]})
         return bytes(_encode(news))
@@ -142,8 +144,7 @@ def figures(board: LiveBoard, language: str, *, whole: bool) -> dict[str, str]:
         "sos": show.number(now.sos),
     }
     if whole:
-        pace = f"{board.calls_per_s:.1f}"
-        found["pace"] = pace.replace(".", ",") if language == "ru" else pace
+        found["pace"] = show.decimal(board.calls_per_s, language)
     return found
 
 
@@ -157,20 +158,27 @@ def spark(series: Sequence[int]) -> str:
     return "M" + "L".join(steps) if steps else ""
 
 
-def links_of(node: NodeRow, words: NullTranslations) -> dict[str, Any]:
+def links_of(node: NodeRow, language: str) -> dict[str, Any]:
     """A node's links, one for each kind, with the worst of its states; and what is wrong with single ones."""
+    words = languages.translations(language)
     by_kind: dict[LinkKind, list[Link]] = {}
     for link in node.links:
         by_kind.setdefault(link.kind, []).append(link)
-    found = [_link(kind, links, words) for kind, links in by_kind.items()]
+    found = [_link(kind, links, language) for kind, links in by_kind.items()]
     down = node.away or node.not_ready
     shape = "act" if down else "fine"
     word = "does not answer" if node.away else "cannot carry calls" if node.not_ready else "ready"
-    head = {"s": shape, "n": node.node or node.url, "w": words.gettext(word), "why": down}
+    head = {
+        "s": shape,
+        "n": node.node or node.url,
+        "w": words.gettext(word),
+        "why": why_words(down.removeprefix(f"{node.url}: "), language),
+    }
     return {"node": head, "links": found}
 
 
-def _link(kind: LinkKind, links: Sequence[Link], words: NullTranslations) -> dict[str, str]:
+def _link(kind: LinkKind, links: Sequence[Link], language: str) -> dict[str, str]:
+    words = languages.translations(language)
     worst = next(state for state in _WORST if any(link.state is state for link in links))
     counted = []
     for state in _WORST[::-1]:
@@ -180,10 +188,13 @@ def _link(kind: LinkKind, links: Sequence[Link], words: NullTranslations) -> dic
             counted.append(f"{word} {number}" if len(links) > 1 else word)
     slow = [link.latency_ms for link in links if link.latency_ms is not None]
     if slow and worst is not LinkState.UP:
-        counted.append(f"{max(slow) / 1000:.1f} {words.gettext('s')}")
-    why = "; ".join(
-        f"{link.name}: {link.note}" if len(links) > 1 else link.note for link in links if link.note
-    )
+        counted.append(f"{show.decimal(max(slow) / 1000, language)} {words.gettext('s')}")
+    notes = [(link.name, why_words(link.note, language)) for link in links if link.note]
+    same = len(notes) > 1 and len({note for _, note in notes}) == 1
+    if len(links) > 1 and not same:
+        why = "; ".join(f"{name}: {note}" for name, note in notes)
+    else:
+        why = notes[0][1] if notes else ""
     return {
         "s": LINK_STATES[worst][0],
         "n": words.gettext(LINKS[kind]),
@@ -192,12 +203,13 @@ def _link(kind: LinkKind, links: Sequence[Link], words: NullTranslations) -> dic
     }
 
 
-def alarm_of(alarm: LiveAlarm, words: NullTranslations, clock: show.Clock) -> dict[str, str]:
+def alarm_of(alarm: LiveAlarm, clock: show.Clock) -> dict[str, str]:
     """An alarm as text."""
+    words = languages.translations(clock.language)
     times = f" ×{alarm.count}" if alarm.count > 1 else ""
     return {
         "k": words.gettext(ALARMS.get(alarm.kind, alarm.kind)) + times,
-        "t": alarm.text,
+        "t": alarm_words(alarm, clock.language),
         "since": clock(alarm.since),
         "n": alarm.node,
     }

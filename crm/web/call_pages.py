@@ -21,36 +21,19 @@ from crm.calls.words import OUTCOMES, sentence
 from crm.recordings import recording_of
 from crm.rights import Right
 from crm.site import site_of
-from crm.values.records import CallRecord, EntryKind, Outcome
+from crm.values.records import CallRecord, EntryKind
 from crm.web import language as languages
-from crm.web import show
+from crm.web import live_call_pages, show
+from crm.web.call_looks import KIND_LABELS, tone
 from crm.web.forms import read_time
-from crm.web.list_pages import csv_line
+from crm.web.list_pages import csv_line, in_portions
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, language_of, render, translate, with_query
-from crm.who import Invalid
+from crm.who import Invalid, NotFound
 
-KIND_LABELS = {
-    "visitor": "visitor",
-    "test_ring": "test ring",
-    "quality": "handset check",
-    "sos": "112",
-    "call_back": "112 calls back",
-    "sos_test": "112 test call",
-}
 _TEXTS = ("address", "flat", "panel", "account", "outcome", "kind", "node")
 _IDS = ("flat_id", "house_id")
 FILTERS = (*_TEXTS, *_IDS, "from", "to", "door")
-_BAD = (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.DIRECTORY_AWAY, Outcome.LOST)
-_LOOK = (Outcome.UNKNOWN_PANEL, Outcome.UNKNOWN_FLAT, Outcome.NO_ACCOUNTS, Outcome.BLOCKED)
-_FINE = (Outcome.TALKED, Outcome.AUTO_OPENED)
-
-
-def tone(outcome: Outcome | None) -> str:
-    """The colour of how a call ended."""
-    if outcome in _FINE:
-        return "fine"
-    return "act" if outcome in _BAD else "look" if outcome in _LOOK else "off"
 
 
 @get("/calls", sync_to_thread=True)
@@ -85,7 +68,7 @@ def calls_csv(request: Asked) -> Stream:
         "When",
         "Call",
         "Kind",
-        "From",
+        "Address",
         "Panel",
         "Dialled",
         "Flat",
@@ -101,7 +84,7 @@ def calls_csv(request: Asked) -> Stream:
             yield csv_line(_cells(request, call, clock))
 
     headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
-    return Stream(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    return Stream(in_portions(lines()), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _cells(request: Asked, call: FoundCall, clock: show.Clock) -> list[str]:
@@ -117,7 +100,13 @@ def _cells(request: Asked, call: FoundCall, clock: show.Clock) -> list[str]:
 @get("/calls/{id:str}", sync_to_thread=True)
 def call_page(request: Asked, id: FromPath[str]) -> Response[str]:
     site = site_of(request)
-    record, zone = see_call(site.store, request.user.who, id)
+    try:
+        record, zone = see_call(site.store, request.user.who, id)
+    except NotFound:
+        going_on = live_call_pages.live_call(request, id)
+        if going_on is None:
+            raise
+        return live_call_pages.live_page(request, going_on)
     words = languages.translations(language_of(request))
     return render(
         request,
@@ -191,6 +180,6 @@ def _links(request: Asked, record: CallRecord) -> dict[str, str]:
     return links
 
 
-PAGES: list[Any] = [calls_page, calls_csv, call_page, recording]
+PAGES: list[Any] = [calls_page, calls_csv, call_page, recording, *live_call_pages.HANDLERS]
 EXTRAS: Mapping[str, Extra] = {}
 ITEMS: tuple[Item, ...] = (Item("Calls", "/calls", Right.CALLS_VIEW, "phone", "Calls"),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from litestar import Response, get
 
 from crm.desk.resource import Find, Query, Row
@@ -13,9 +12,10 @@ from crm.rights import Right
 from crm.sections import all_resources
 from crm.sections.staff import CHANGES_RESOURCE, SECTION
 from crm.site import Site, site_of
+from crm.web.change_words import ChangeWords
 from crm.web.list_pages import query_of
 from crm.web.menu import Item
-from crm.web.page import Asked, Extra, Panel, render
+from crm.web.page import Asked, Extra, clock_of, render
 from crm.who import Invalid, Refused
 
 PATH = "/staff/changes"
@@ -40,7 +40,7 @@ def changes_page(request: Asked) -> Response[str]:
         titles=_titles(request, site, query),
         fields={each.name: each for each in CHANGES_RESOURCE.fields if each.find is not Find.NOT},
         kinds=_kinds(),
-        rows=[_shown(row) for row in page.rows],
+        rows=ChangeWords(site, who, clock_of(request)).told([_columns(row) for row in page.rows]),
         page=page,
         after=query.after,
         errors=errors,
@@ -50,36 +50,6 @@ def changes_page(request: Asked) -> Response[str]:
 def _kinds() -> list[tuple[str, str]]:
     """The kinds of record that there are, each with its label."""
     return sorted((each.entity, each.label_one) for each in all_resources().values())
-
-
-def _shown(row: Row) -> dict[str, Any]:
-    """A change as its row shows it; `path` is its record's page ("" where there is none)."""
-    of = {each.entity: each for each in all_resources().values()}
-    resource = of.get(row.values["entity"])
-    labels = {each.name: each.label for each in resource.fields} if resource else {}
-    gone = row.values["action"] == "delete"
-    return {
-        **row.values,
-        "label": resource.label_one if resource else row.values["entity"],
-        "path": f"/{resource.name}/{row.values['entity_id']}" if resource and not gone else "",
-        "by_path": _by_path(row.values["by"]),
-        "before": {labels.get(name, name): it for name, it in object_of(row.values["before"]).items()},
-        "after": {labels.get(name, name): it for name, it in object_of(row.values["after"]).items()},
-    }
-
-
-def _by_path(by: str) -> str:
-    kind, _, id = by.partition(":")
-    return f"/{kind}s/{id}" if kind in ("employee", "token") and id.isdigit() else ""
-
-
-def object_of(text: str) -> dict[str, Any]:
-    """What was before or after, by field."""
-    try:
-        found: Any = msgspec.json.decode(text) if text else {}
-    except msgspec.DecodeError:
-        found = {"JSON": text}
-    return found if isinstance(found, dict) else {"JSON": found}
 
 
 def _titles(request: Asked, site: Site, query: Query) -> dict[str, str]:
@@ -92,10 +62,15 @@ def _titles(request: Asked, site: Site, query: Query) -> dict[str, str]:
     return {"employee_id": f"{row.title} #{row.id}"}
 
 
-def _panels(site: Site, request: Asked, row: Row) -> list[Panel]:
-    return [Panel("change_panel.html", {"change": _shown(row)})]
+def _columns(row: Row) -> dict[str, Any]:
+    return {"id": row.id, **row.values}
+
+
+def _change_page(site: Site, request: Asked, row: Row) -> Response[str]:
+    (change,) = ChangeWords(site, request.user.who, clock_of(request)).told([_columns(row)])
+    return render(request, "change.html", change=change)
 
 
 PAGES: list[Any] = [changes_page]
-EXTRAS: Mapping[str, Extra] = {"changes": Extra(panels=_panels)}
+EXTRAS: Mapping[str, Extra] = {"changes": Extra(whole=_change_page)}
 ITEMS: tuple[Item, ...] = (Item("Changes", PATH, Right.CHANGES_VIEW, "clock", SECTION),)

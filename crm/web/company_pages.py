@@ -55,8 +55,10 @@ def _panels(site: Site, request: Asked, row: Row) -> list[Panel]:
             codes = codes_of(site.store, who, row.id)
         except NotFound:
             pass  # not all of its houses are his
-        with site.store.reading() as connection:
-            told = panels_told(connection, row.id)
+        told = None
+        if codes is not None:
+            with site.store.reading() as connection:
+                told = panels_told(connection, row.id)
         chores: Chores | None = site.parts.get("chores")
         next_at = next_week(site.now(), chores.codes).due_at if chores is not None else None
         holds = next((each for each in codes or () if each.ended_at is None), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
-from litestar import Response, get, post
+from litestar import Response, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -21,13 +21,15 @@ from crm.site import Site, part, site_of, wait_for
 from crm.tables.calls import Call
 from crm.tables.sos import SosTest
 from crm.web.menu import Item
-from crm.web.page import Action, Asked, Extra, Panel, render
+from crm.web.page import Action, Asked, Extra, Panel
+from crm.web.panel_state_pages import not_registered
 from crm.web.record_pages import Form, show_record
-from crm.who import Invalid, Refused
+from crm.who import Invalid
 
 SHOWN = 5
 WAITING_SHOWN = 50
 DOORS_MOST = 4
+_OPENINGS = (Right.DOORS_OPEN, Right.CHANGES_VIEW)  # one of these shows who opened
 
 
 @frozen
@@ -47,35 +49,38 @@ class LastCall:
 def _domophone_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
     rights = request.user.who.rights
     user = row.values["sip_user"]
+    who, panels = request.user.who, site.desk.resource("domophones")
+    sees_openings = site.desk.reaches(who, panels, row.id, *_OPENINGS)
+    sees_tests = site.desk.reaches(who, panels, row.id, Right.SOS_VIEW)
     with site.store.reading() as connection:
-        openings = last_openings(connection, "domophone", row.id, SHOWN) if _sees_openings(request) else None
+        openings = last_openings(connection, "domophone", row.id, SHOWN) if sees_openings else None
         served = serves(connection, row.id, rights.reach(Right.DEVICES_VIEW))
-        waiting = waiting_for(connection, row.id, WAITING_SHOWN + 1)
+        companies = rights.reach(Right.COMPANIES_VIEW)
+        waiting = waiting_for(connection, row.id, WAITING_SHOWN + 1, companies)
         calls = (
             _last_calls(connection, user, rights.reach(Right.CALLS_VIEW))
             if rights.may(Right.CALLS_VIEW)
             else None
         )
-        test = _last_test(connection, user) if rights.may(Right.SOS_VIEW) else None
+        test = _last_test(connection, user) if sees_tests else None
     sees_keys = rights.may_everywhere(Right.KEYS_VIEW)  # one of a gate may be a key of other houses
     context = {
         **{"row": row, "openings": openings, "served": served, "calls": calls, "test": test},
         **{"waiting": waiting[:WAITING_SHOWN], "more": len(waiting) > WAITING_SHOWN, "sees_keys": sees_keys},
-        **{"sees_tests": rights.may(Right.SOS_VIEW), "opened": request.query_params.get("opened", "")},
+        **{"asks": bool(row.values["url"]) and rights.may(Right.DEVICES_EDIT)},
+        **{"sees_tests": sees_tests, "opened": request.query_params.get("opened", "")},
     }
     return [Panel("domophone_panels.html", context)]
-
-
-def _sees_openings(request: Asked) -> bool:
-    rights = request.user.who.rights
-    return rights.may(Right.DOORS_OPEN) or rights.may(Right.CHANGES_VIEW)
 
 
 def _last_calls(connection: sa.Connection, sip_user: str, reach: Reach) -> list[LastCall]:
     """From a gate's panel others' flats are called, too: those beyond are not shown."""
     calls, flats, houses = table(Call), table(Flat), table(House)
-    near = sa.select(flats.c.id).join(houses, houses.c.id == flats.c.house_id).where(reach.of_houses())
-    seen = sa.true() if reach.everywhere else sa.or_(calls.c.flat_id.is_(None), calls.c.flat_id.in_(near))
+    homes = flats.join(houses, houses.c.id == flats.c.house_id)
+    near = sa.select(sa.literal(1)).select_from(homes).where(flats.c.id == calls.c.flat_id, reach.of_houses())
+    # Each call's flat by itself: the offset keeps PostgreSQL from reading all flats of a city first.
+    here = near.offset(0).correlate(calls).exists()
+    seen = sa.true() if reach.everywhere else sa.or_(calls.c.flat_id.is_(None), here)
     query = (
         sa.select(calls.c.call_id, calls.c.kind, calls.c.flat, calls.c.started_at, calls.c.outcome)
         .where(calls.c.panel == sip_user, seen)
@@ -141,30 +146,17 @@ def reset(request: Asked, id: FromPath[int]) -> Redirect:
     return Redirect(f"/domophones/{id}", status_code=303)
 
 
-@get("/domophone/{id:int}/lock", sync_to_thread=True)
-def lock(request: Asked, id: FromPath[int]) -> Response[str]:
-    """Who has the panel at this moment, as its node says: a part of its page."""
-    site = site_of(request)
-    row = site.desk.get(request.user.who, site.desk.resource("domophones"), id)
-    try:
-        found = wait_for(part(site, "nodes", "what nodes say").lock_of, row.values["sip_user"])
-    except Refused as error:
-        return render(request, "domophone_lock.html", lock=None, why=str(error))
-    except site.failures as error:
-        return render(request, "domophone_lock.html", lock=None, why=str(error))
-    return render(request, "domophone_lock.html", lock=found, why="")
-
-
 # --- relays --------------------------------------------------------------------------------------------------------
 
 
 def _relay_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
     rights = request.user.who.rights
+    sees = site.desk.reaches(request.user.who, site.desk.resource("relays"), row.id, *_OPENINGS)
     with site.store.reading() as connection:
         channels = channels_of(
             connection, row.id, rights.reach(Right.DEVICES_VIEW), rights.reach(Right.DOORS_OPEN)
         )
-        openings = last_openings(connection, "relay", row.id, SHOWN) if _sees_openings(request) else None
+        openings = last_openings(connection, "relay", row.id, SHOWN) if sees else None
     context = {"row": row, "channels": channels, "openings": openings}
     return [Panel("relay_panels.html", context | {"opened": request.query_params.get("opened", "")})]
 
@@ -207,9 +199,9 @@ def _channel_actions(site: Site, request: Asked, row: Row) -> list[Action]:
     return [Action("Open", path, "lock-open", confirm="Open this now?")]
 
 
-PAGES: list[Any] = [open_door, reset, lock, open_channel, reset_relay]
+PAGES: list[Any] = [open_door, reset, open_channel, reset_relay]
 EXTRAS: Mapping[str, Extra] = {
-    "domophones": Extra(panels=_domophone_panels, actions=_domophone_actions),
+    "domophones": Extra(panels=_domophone_panels, actions=_domophone_actions, above=not_registered),
     "relays": Extra(panels=_relay_panels, actions=_relay_actions),
     "relay-channels": Extra(actions=_channel_actions),
 }

@@ -12,6 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from crm.desk.resource import Field, Kind, Values
+from crm.desk.values import check_value
 from crm.who import Invalid
 
 
@@ -27,8 +28,20 @@ def read_form(fields: Sequence[Field], posted: Mapping[str, Any], zone: tzinfo) 
         except ValueError as error:
             errors[each.name] = str(error)
     if errors:
-        raise Invalid(errors)
+        raise Invalid({**_unfit(fields, values), **errors})
     return values
+
+
+def _unfit(fields: Sequence[Field], values: Values) -> dict[str, str]:
+    """What is wrong with those that could be read: all is said at once."""
+    errors: dict[str, str] = {}
+    for each in fields:
+        if each.name in values:
+            try:
+                check_value(each, values[each.name])
+            except ValueError as error:
+                errors[each.name] = str(error)
+    return errors
 
 
 def read_value(field: Field, text: str, zone: tzinfo) -> Any:

@@ -60,6 +60,7 @@ NEEDS: Mapping[View, Right | None] = {
 }
 STATES: Mapping[FlatState, Look] = {
     FlatState.FINE: Look("fine", "●", "rings fine"),
+    FlatState.SILENT: Look("act", "✕", "no phone rang at the last call"),
     FlatState.ASLEEP: Look("look", "◐", "some phones cannot be woken"),
     FlatState.BLOCKED: Look("act", "■", "calls blocked"),
     FlatState.HANDSET_BAD: Look("act", "▲", "handset bad"),
@@ -102,7 +103,8 @@ def cell_of(view: View, flat: GridFlat, clock: Clock, zone: str) -> Cell:
         case View.CALL:
             if flat.call is None:
                 return Cell(flat, _NEVER_CALLED)
-            return Cell(flat, _call(flat.call.outcome), _short(clock, flat.call.at, zone))
+            look = _SILENT if flat.call.silent else _call(flat.call.outcome)
+            return Cell(flat, look, _short(clock, flat.call.at, zone))
 
 
 def legend(cells: Iterable[Cell]) -> list[tuple[Look, int]]:

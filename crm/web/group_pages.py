@@ -178,5 +178,7 @@ def _above(site: Site, request: Asked) -> list[Action]:
 
 
 PAGES: list[Any] = [new_page, create, edit_page, change, delete]
-EXTRAS: Mapping[str, Extra] = {"groups": Extra(panels=_panels, actions=_actions, above=_above)}
+EXTRAS: Mapping[str, Extra] = {
+    "groups": Extra(panels=_panels, actions=_actions, above=_above, shown=frozenset({"rights", "members"}))
+}
 ITEMS: tuple[Item, ...] = ()

@@ -10,6 +10,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from crm.calls.words import OUTCOMES
 from crm.desk.resource import Row
 from crm.housing.doors import doors_of
 from crm.housing.flat_card import FlatCard, card_of
@@ -35,6 +36,7 @@ def house_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
     context |= card or {"card": None}
     with site.store.reading() as connection:
         context["doors"] = doors_of(connection, row.id, request.user.who.rights.reach(Right.HOUSING_VIEW))
+    context["sees_panels"] = site.desk.reaches(request.user.who, HOUSES_RESOURCE, row.id, Right.DEVICES_VIEW)
     return [Panel("house.html", context)]
 
 
@@ -74,7 +76,7 @@ def card_part(request: Asked, id: FromPath[int]) -> Response[Any]:
 
 @post("/flat/{id:int}/ring", sync_to_thread=True, status_code=200)
 def ring(request: Asked, id: FromPath[int]) -> Response[Any]:
-    """Ring this flat's phones now: what became of it, in a line."""
+    """Ring this flat's phones now: how far that is comes by itself, or why nothing rings."""
     call_id = error = ""
     try:
         call_id = ring_flat(site_of(request), request.user.who, id)
@@ -82,7 +84,9 @@ def ring(request: Asked, id: FromPath[int]) -> Response[Any]:
         error = str(why)
     if request.headers.get("hx-request") != "true":
         return Redirect(f"/calls/{call_id}" if call_id else f"/flats/{id}", status_code=303)
-    return render(request, "flat_ring.html", call_id=call_id, error=error, status=409 if error else 200)
+    now = int(site_of(request).now())
+    status = 409 if error else 200
+    return render(request, "flat_ring.html", call_id=call_id, since=now, error=error, status=status)
 
 
 def _grid(site: Site, request: Asked, house_id: int, by: str) -> dict[str, Any]:
@@ -112,7 +116,8 @@ def _card(site: Site, request: Asked, flat_id: int) -> dict[str, Any] | None:
             return None
         zone = zone_of(connection, card.house_id)
     handset = None if card.handset is None else handset_look(card.handset.verdict)
-    return {"card": card, "zone": zone, "handset": handset, "may_ring": site.parts.get("nodes") is not None}
+    may_ring = site.parts.get("nodes") is not None
+    return {"card": card, "zone": zone, "handset": handset, "may_ring": may_ring, "outcomes": OUTCOMES}
 
 
 def _address(request: Asked) -> dict[str, str]:

@@ -15,7 +15,7 @@ PAGES: list[Any] = [
     *house_door_pages.HANDLERS,
 ]
 EXTRAS: Mapping[str, Extra] = {
-    "houses": Extra(panels=house_grid_pages.house_panels),
+    "houses": Extra(panels=house_grid_pages.house_panels, shown=frozenset({"entrances"})),
     "flats": Extra(panels=house_grid_pages.flat_panels, actions=quality_result_pages.flat_actions),
     "entrances": Extra(panels=house_door_pages.entrance_panels),
 }

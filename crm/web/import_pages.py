@@ -33,6 +33,7 @@ from crm.imports.imports import (
 from crm.imports.preview import KeyPreview, preview_keys
 from crm.imports.worker import GOING, ImportWorker
 from crm.rights import Right
+from crm.sections.keys import FORMATS as KEY_FORMATS
 from crm.site import part, site_of, wait_for
 from crm.web.import_faults import said_fault
 from crm.web.menu import Item
@@ -60,15 +61,7 @@ STATES: Mapping[ImportState, tuple[str, str]] = {
 }
 FORMATS: Mapping[str, str] = {
     "auto": "what fits all keys of the file",
-    "hex": "hexadecimal, as the key sends it",
-    "hex_reversed": "hexadecimal, bytes reversed",
-    "hex_padded": "hexadecimal with zeros before it",
-    "decimal": "decimal",
-    "decimal_reversed": "decimal, bytes reversed",
-    "wiegand_26": "Wiegand-26: 188,24910",
-    "wiegand_34": "Wiegand-34: 00188,24910",
-    "em_printed": "as printed on EM-Marin keys",
-    "dallas": "Touch Memory (Dallas)",
+    **{format.value: label for format, label in KEY_FORMATS.items()},
 }
 
 
@@ -169,6 +162,17 @@ def check(request: Asked, id: FromPath[int], data: Form) -> Redirect:
     names = {each.name for each in describe(view.kind).choices}
     given = {name: str(value) for name, value in data.items() if name in names}
     worker.check(id, request.user.who, {**view.choices, **given})
+    wait_for(worker.wake)
+    return Redirect(f"/imports/{id}", status_code=303)
+
+
+@post("/imports/{id:int}/cancel", sync_to_thread=True, status_code=200)
+def cancel(request: Asked, id: FromPath[int]) -> Redirect:
+    """Nothing of it is to be written."""
+    worker, who = _worker(request), request.user.who
+    worker.get(id, who)
+    wait_for(worker.stop, id)
+    worker.cancel(id, who)
     wait_for(worker.wake)
     return Redirect(f"/imports/{id}", status_code=303)
 
@@ -277,6 +281,7 @@ PAGES: list[Any] = [
     progress,
     write,
     check,
+    cancel,
     errors_csv,
 ]
 EXTRAS: Mapping[str, Extra] = {}

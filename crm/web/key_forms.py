@@ -44,7 +44,7 @@ def binding_of(data: Mapping[str, Any]) -> list[Binding]:
     if scope == KeyScope.EVERYWHERE.value:
         return [Binding(KeyScope.EVERYWHERE)]
     if not ref:
-        return []
+        raise Invalid({"ref": "choose what the key is to open"})
     try:
         return [Binding(KeyScope(scope), read_reference(ref))]
     except ValueError as error:

@@ -95,7 +95,12 @@ def _form(
         "key_import.html",
         status=422 if errors else 200,
         texts=texts,
-        errors={n: why for n, why in errors.items() if not n.isdigit()},
+        errors=errors,
+        errors_beside={
+            n: why
+            for n, why in errors.items()
+            if not n.isdigit() and n not in ("lines", "ref", "bindings", "format")
+        },
         line_errors={int(n): why for n, why in errors.items() if n.isdigit()},
         technologies=TECHNOLOGIES,
         scopes=scopes_for(site_of(request), request.user.who),

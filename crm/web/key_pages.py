@@ -41,9 +41,9 @@ from crm.web.key_forms import (
     text_of,
 )
 from crm.web.menu import Item
-from crm.web.page import Action, Asked, Extra, Panel, render
+from crm.web.page import Action, Asked, Extra, Panel, render, with_query
 from crm.web.record_pages import show_record
-from crm.who import Conflict, Forbidden, Invalid, NotFound
+from crm.who import Conflict, Forbidden, Invalid, NotFound, Refused
 
 BASE = "/key"
 PANELS_SHOWN = 100
@@ -52,14 +52,16 @@ _REFUSED = (Invalid, Conflict, Forbidden, NotFound)
 
 @get(f"{BASE}/add", sync_to_thread=True)
 def add_page(request: Asked) -> Response[str]:
-    """The form; the address may say what is typed and what the key is to open: uid, scope, ref."""
+    """The form; the address may say what is typed and what the key is to open: uid, scope, ref. `added` is the key that
+    was added before this one, to the same.
+    """
     request.user.who.need(Right.KEYS_EDIT)
     asked = request.query_params
     texts = {name: asked[name] for name in ("uid", "note", "technology", "scope") if asked.get(name)}
     texts["ref"] = binding_text(
         site_of(request), request.user.who, asked.get("scope", ""), asked.get("ref", "")
     )
-    return _form(request, texts, {})
+    return _form(request, texts, {}, _added(request, asked.get("added", "")))
 
 
 @get(f"{BASE}/readings", sync_to_thread=True)
@@ -99,6 +101,10 @@ def add(request: Asked, data: Form) -> Response[Any]:
             each: text_of(data, each) for each in ("uid", "note", "technology", "scope", "ref", "reading")
         }
         return _form(request, texts, errors_of(error))
+    if text_of(data, "next"):
+        same = {name: text_of(data, name) for name in ("scope", "technology", "note")}
+        same["ref"] = str(bindings[0].ref_id) if bindings else ""
+        return Redirect(with_query(f"{BASE}/add", {**same, "added": id}), status_code=303)
     return Redirect(f"/keys/{id}", status_code=303)
 
 
@@ -149,13 +155,25 @@ def _do(request: Asked, id: int, work: Callable[[Site], None]) -> Response[Any]:
     return Redirect(f"/keys/{id}", status_code=303)
 
 
-def _form(request: Asked, texts: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
+def _added(request: Asked, id: str) -> Row | None:
+    if not id.isdigit():
+        return None
+    try:
+        return site_of(request).desk.get(request.user.who, KEYS_RESOURCE, int(id))
+    except Refused:
+        return None
+
+
+def _form(
+    request: Asked, texts: Mapping[str, str], errors: Mapping[str, str], added: Row | None = None
+) -> Response[str]:
     who = request.user.who
     return render(
         request,
         "key_form.html",
         status=422 if errors else 200,
         texts=texts,
+        added=added,
         errors=errors,
         errors_beside={n: why for n, why in errors.items() if n not in ("uid", "ref", "bindings")},
         technologies=TECHNOLOGIES,

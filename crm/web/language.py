@@ -19,6 +19,7 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).resolve().parent / "locale"
 LANGUAGES: Mapping[str, str] = {"ru": "Русский", "en": "English"}
 DEFAULT = "ru"
+TELLING = 8  # characters beside its values by which a message that begins with one is known
 _VALUE = re.compile(r"%\((\w+)\)s")
 
 
@@ -50,6 +51,8 @@ def _with_values(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
             for message in read_po(opened, locale=language):
                 if isinstance(message.id, str) and _VALUE.search(message.id) and message.string:
                     parts = _VALUE.split(message.id)
+                    if not parts[0] and len("".join(parts[2::2])) < TELLING:
+                        continue  # "%(n)s s" would fit whatever ends so
                     for n in range(len(parts)):
                         name = parts[n]
                         if n % 2 == 0:

@@ -76,6 +76,7 @@ class Extra:
     actions: Callable[[Site, Asked, Row], list[Action]] | None = None
     whole: Callable[[Site, Asked, Row], Response[str]] | None = None  # a page of its own instead
     above: Callable[[Site, Asked], list[Action]] | None = None  # buttons above its list
+    shown: frozenset[str] = frozenset()  # names of links that its panels show, and the page need not
 
 
 def language_of(request: Request[Any, Any, Any]) -> str:
@@ -96,6 +97,12 @@ def translate(request: Request[Any, Any, Any], text: str) -> str:
     return languages.translations(language_of(request)).gettext(text) if text else ""
 
 
+def clock_of(request: Request[Any, Any, Any]) -> show.Clock:
+    """The clock of a page for whoever asks."""
+    site = site_of(request)
+    return show.Clock(site.now(), ZoneInfo(site.config.time_zone), language_of(request))
+
+
 def render(
     request: Request[Any, Any, Any], template: str, *, status: int = 200, **context: Any
 ) -> Response[str]:
@@ -108,7 +115,7 @@ def page(request: Request[Any, Any, Any], template: str, **context: Any) -> str:
     site, language = site_of(request), language_of(request)
     user = request.scope.get("user")
     signed_in = user if isinstance(user, SignedIn) else None
-    clock = show.Clock(site.now(), ZoneInfo(site.config.time_zone), language)
+    clock = clock_of(request)
     everywhere = {
         "site": site,
         "request": request,
@@ -154,6 +161,8 @@ def environment(language: str) -> jinja2.Environment:
     made.filters |= show.FILTERS
     # Not `_`: what a message says may come from anywhere, so it is escaped, and a "%" in it is a "%".
     made.filters["said"] = partial(languages.say, language)
+    made.filters["worded"] = partial(show.worded, language=language)
+    made.filters["duration"] = partial(show.duration, language=language)
     return made
 
 

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import attrs
 import sqlalchemy as sa
 from litestar import Response, get, post
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from crm.desk.resource import Field, Kind, Row
-from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in
+from crm.housing.people import ACCOUNT_FIELDS, RESIDENT_FIELDS, move_in, move_out
 from crm.housing.rings import accounts_of_resident, rings_of_accounts
 from crm.keys.keys import keys_bound_to
 from crm.keys.reach import Binding
@@ -95,6 +96,13 @@ def do_move_in(request: Asked, data: Form) -> Response[Any]:
     return Redirect(f"/residents/{moved.resident_id}", status_code=303)
 
 
+@post("/resident/{id:int}/move-out/{flat:int}", sync_to_thread=True, status_code=200)
+def do_move_out(request: Asked, id: FromPath[int], flat: FromPath[int]) -> Redirect:
+    """He lives there no more; back to the flat, as without one he may be beyond one's reach."""
+    move_out(site_of(request).desk, request.user.who, id, flat)
+    return Redirect(f"/flats/{flat}", status_code=303)
+
+
 def _form(request: Asked, texts: Mapping[str, str], errors: Mapping[str, str]) -> Response[str]:
     names = {each.name for each in _FIELDS}
     return render(
@@ -118,7 +126,8 @@ def _resident_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
         accounts = accounts_of_resident(connection, row.id)
         flats = sa.select(_LIVES.c.flat_id).where(_LIVES.c.resident_id == row.id)
         mine = [_ringing(site, request, connection, accounts), _calls(request, connection, flats)]
-    return [_accounts(site, request, accounts), *filter(None, mine), *_keys(site, request, row.id)]
+    first = [_homes(site, request, row), _accounts(site, request, accounts)]
+    return [*first, *filter(None, mine), *_keys(site, request, row.id)]
 
 
 def _account_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
@@ -138,6 +147,14 @@ def _phone_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
     with site.store.reading() as connection:
         panel = _ringing(site, request, connection, [row.values["account_id"]], row.id)
     return [panel]
+
+
+def _homes(site: Site, request: Asked, row: Row) -> Panel:
+    """The flats that a resident lives in, and out of which he may move."""
+    link = RESIDENTS_RESOURCE.link("flats")
+    homes = site.desk.links(request.user.who, RESIDENTS_RESOURCE, row.id, link)
+    shown = {"homes": homes, "link": link, "resident_id": row.id, "may_edit": _may_edit(request)}
+    return Panel("homes_panel.html", shown)
 
 
 def _accounts(site: Site, request: Asked, accounts: Any) -> Panel:
@@ -203,9 +220,11 @@ def _resident_actions(site: Site, request: Asked, row: Row) -> list[Action]:
     return [Action("Another flat or account", f"{MOVE_IN}?resident_id={row.id}", "home", get=True)]
 
 
-PAGES: list[Any] = [move_in_page, do_move_in]
+PAGES: list[Any] = [move_in_page, do_move_in, do_move_out]
 EXTRAS: Mapping[str, Extra] = {
-    "residents": Extra(panels=_resident_panels, actions=_resident_actions, above=_above),
+    "residents": Extra(
+        panels=_resident_panels, actions=_resident_actions, above=_above, shown=frozenset({"flats"})
+    ),
     "accounts": Extra(panels=_account_panels),
     "phones": Extra(panels=_phone_panels),
 }

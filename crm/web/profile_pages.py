@@ -17,7 +17,12 @@ from crm.staff.lockout import find_sign_ins
 from crm.staff.passwords import TooBusy
 from crm.staff.rules import LANGUAGES
 from crm.staff.sessions import revoke_session, revoke_sessions, sessions_of
-from crm.staff.sign_in import SignInFailed, change_own_password, turn_off_second_factor
+from crm.staff.sign_in import (
+    SignInFailed,
+    change_own_password,
+    confirm_password,
+    turn_off_second_factor,
+)
 from crm.staff.staff import get_self, set_language
 from crm.web.guard import cookie_name, limits_of, origin_of
 from crm.web.language import LANGUAGES as LANGUAGE_NAMES
@@ -80,7 +85,7 @@ def begin_second_factor(request: Asked) -> Response[Any]:
         made = totp.enrol(site.store, site.desk.seal(), request.user.employee_id)
     except Conflict as error:
         return _page(request, {"": str(error)}, 409)
-    return render(request, "second_factor.html", enrolment=made, error="")
+    return render(request, "second_factor.html", enrolment=made, error="", refused="")
 
 
 @post(f"{PATH}/second-factor/confirm", sync_to_thread=True, status_code=200)
@@ -89,10 +94,31 @@ def confirm_second_factor(request: Asked, data: Form) -> Response[Any]:
     seal = site.desk.seal()
     code = text_of(data, "code")
     try:
+        confirm_password(
+            site.store,
+            passwords_of(site),
+            _token(request),
+            text_of(data, "old"),
+            origin_of(request, site.config),
+            site.now(),
+            limits=limits_of(site.config),
+        )
         token = totp.confirm(site.store, seal, user.who, user.employee_id, code, _token(request), site.now())
     except Invalid as error:
         shown = totp.begun(site.store, seal, user.employee_id)
-        return render(request, "second_factor.html", status=422, enrolment=shown, error=error.errors["code"])
+        return render(
+            request, "second_factor.html", status=422, enrolment=shown, error=error.errors["code"], refused=""
+        )
+    except (SignInFailed, TooBusy) as error:
+        if isinstance(error, SignInFailed) and error.begin_again:
+            return Redirect("/sign-in", status_code=303)
+        shown = totp.begun(site.store, seal, user.employee_id)
+        status, headers = failed_status(error) if isinstance(error, SignInFailed) else (503, {})
+        answer = render(
+            request, "second_factor.html", status=status, enrolment=shown, error="", refused=str(error)
+        )
+        answer.headers.update(headers)
+        return answer
     except (Conflict, NotFound) as error:
         return _page(request, {"": str(error)}, 409)
     return _done(request, token, "second-factor")
@@ -105,7 +131,14 @@ def end_second_factor(request: Asked, data: Form) -> Response[Any]:
     code = text_of(data, "code")
     try:
         turn_off_second_factor(
-            site.store, site.desk.seal(), request.user.who, _token(request), code, origin, site.now()
+            site.store,
+            site.desk.seal(),
+            request.user.who,
+            _token(request),
+            code,
+            origin,
+            site.now(),
+            limits=limits_of(site.config),
         )
     except SignInFailed as error:
         return _refused(request, error, "code")

@@ -109,11 +109,25 @@ def create_campaign(request: Asked, data: Form) -> Response[Any]:
 
 def campaign_page(site: Site, request: Asked, row: Row) -> Response[str]:
     """A campaign: how far it is, its results by verdict, what may be done with it."""
-    it = get_campaign(site.store, request.user.who, row.id, site.now())
+    return _campaign_page(site, request, row.id, "quality_campaign.html")
+
+
+@get("/quality/campaigns/{id:int}/progress", sync_to_thread=True)
+def campaign_part(request: Asked, id: FromPath[int]) -> Response[str]:
+    """How far it is, alone; the page is loaded again when the campaign ends, as other things may be done then."""
+    site = site_of(request)
+    response = _campaign_page(site, request, id, "quality_campaign_state.html")
+    if get_campaign(site.store, request.user.who, id, site.now()).campaign.state is not CampaignState.RUNNING:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+def _campaign_page(site: Site, request: Asked, id: int, template: str) -> Response[str]:
+    it = get_campaign(site.store, request.user.who, id, site.now())
     verdicts = sorted(it.progress.verdicts.items(), key=lambda item: -item[1])
     return render(
         request,
-        "quality_campaign.html",
+        template,
         it=it,
         verdicts=[(verdict, count, handset_look(verdict)) for verdict, count in verdicts],
         most=max((count for _, count in verdicts), default=1),
@@ -184,7 +198,7 @@ def _campaign(site: Site, texts: Mapping[str, str], days: list[str]) -> Campaign
 
 
 PAGES: list[Any] = [
-    *(campaigns_page, new_campaign_page, create_campaign, set_campaign_state),
+    *(campaigns_page, new_campaign_page, create_campaign, set_campaign_state, campaign_part),
     *quality_result_pages.HANDLERS,
 ]
 EXTRAS: Mapping[str, Extra] = {

@@ -18,13 +18,15 @@ from crm.model import Flat
 from crm.quality.desk import ask_test, get_result, look_at_test
 from crm.quality.grid import draw
 from crm.quality.results import house_grid
+from crm.quality.words import AT_LEAST, line_words, measure_words, why_words
 from crm.recordings import file_of, heard, pass_on
 from crm.rights import Right
 from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of
 from crm.values.quality import Result, TaskState
+from crm.web import language as languages
 from crm.web.grid_looks import handset_look
-from crm.web.page import Action, Asked, render
+from crm.web.page import Action, Asked, language_of, render
 
 MEASURES = {True: "fine", False: "act", None: "off"}
 TASKS = {
@@ -46,6 +48,7 @@ def result_page(site: Site, request: Asked, row: Row) -> Response[str]:
 def _result(site: Site, request: Asked, result: Result) -> dict[str, Any]:
     zone = ""
     house = None
+    say = languages.translations(language_of(request)).gettext
     with site.store.reading() as connection:
         if result.flat_id is not None:
             house = connection.scalar(sa.select(Flat.house_id).where(Flat.id == result.flat_id))
@@ -55,7 +58,12 @@ def _result(site: Site, request: Asked, result: Result) -> dict[str, Any]:
         "zone": zone,
         "house_id": house,
         "look": handset_look(result.verdict),
-        "measures": msgspec.json.decode(result.measures),
+        "why": why_words(result.why, say),
+        "line": line_words(result.line, say),
+        "measures": [
+            (measure_words(each["name"], say), "≥" if each["name"] in AT_LEAST else "≤", each)
+            for each in msgspec.json.decode(result.measures)
+        ],
         "measure_looks": MEASURES,
         "listens": request.user.who.rights.may(Right.CALLS_LISTEN),
         "has_nodes": site.parts.get("nodes") is not None,
@@ -103,9 +111,12 @@ def _task(site: Site, request: Asked, id: int, template: str) -> Response[str]:
     task, result, result_id = look_at_test(site.desk, request.user.who, id)
     with site.store.reading() as connection:
         zone = zone_of(connection, task.house_id)
+    say = languages.translations(language_of(request)).gettext
     return render(
         request,
         template,
+        why=why_words(task.why, say),
+        result_why="" if result is None else why_words(result.why, say),
         task=task,
         result=result,
         result_id=result_id,

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import sqlalchemy as sa
 from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
@@ -23,9 +22,10 @@ from crm.rights import Right
 from crm.site import Site, site_of
 from crm.tables.staff import Change
 from crm.web import show
+from crm.web.change_words import ChangeWords, Told
 from crm.web.forms import read_form
 from crm.web.list_pages import may_edit
-from crm.web.page import Asked, Extra, render, translate
+from crm.web.page import Asked, Extra, clock_of, render, translate
 from crm.who import Conflict, Invalid, NotFound, Refused
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
@@ -36,7 +36,9 @@ _CHANGES = table(Change)
 def new_page(request: Asked, name: FromPath[str]) -> Response[str]:
     site = site_of(request)
     resource = site.desk.resource(name)
-    request.user.who.need(resource.edit or resource.view)
+    if resource.edit is None or not resource.creates:
+        raise NotFound(f"{resource.name} are not made in a form of this kind")
+    request.user.who.need(resource.edit)
     texts = {each.name: default_text(each) for each in resource.fields} | dict(request.query_params)
     return _form(request, resource, None, texts, {})
 
@@ -78,7 +80,7 @@ def show_record(
     links = [
         (link, site.desk.links(who, resource, row.id, link))
         for link in resource.links
-        if who.rights.may(site.desk.resource(link.to).view)
+        if link.name not in extra.shown and who.rights.may(site.desk.resource(link.to).view)
     ]
     return render(
         request,
@@ -90,7 +92,10 @@ def show_record(
         links=links,
         panels=extra.panels(site, request, row) if extra.panels else [],
         actions=extra.actions(site, request, row) if extra.actions else [],
-        changes=_changes(site, resource, row.id) if who.rights.may(Right.CHANGES_VIEW) else None,
+        changes=_changes(request, resource, row.id)
+        if site.desk.reaches(who, resource, row.id, Right.CHANGES_VIEW)
+        else None,
+        shown=extra.shown,
         can_edit=may_edit(request, resource),
         link_field=link_field,
         default_text=default_text,
@@ -238,17 +243,13 @@ def _errors(error: Refused) -> Mapping[str, str]:
     return error.errors if isinstance(error, Invalid) else {"": str(error)}
 
 
-def _changes(site: Site, resource: Resource, id: int, limit: int = 50) -> list[dict[str, Any]]:
+def _changes(request: Asked, resource: Resource, id: int, limit: int = 50) -> list[Told]:
+    site = site_of(request)
     mine = sa.and_(_CHANGES.c.entity == resource.entity, _CHANGES.c.entity_id == id)
     statement = sa.select(_CHANGES).where(mine).order_by(_CHANGES.c.id.desc()).limit(limit)
     with site.desk.store.reading() as connection:
         rows = connection.execute(statement).mappings().all()
-    return [{**row, "before": _object(row["before"]), "after": _object(row["after"])} for row in rows]
-
-
-def _object(text: str) -> dict[str, Any]:
-    found: Any = msgspec.json.decode(text) if text else {}
-    return found if isinstance(found, dict) else {}
+    return ChangeWords(site, request.user.who, clock_of(request)).told([dict(row) for row in rows])
 
 
 HANDLERS = [

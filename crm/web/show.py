@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from attrs import frozen
 from babel.dates import format_date
 
 from crm.desk.resource import Field, Kind
+from crm.web.language import translations
 
 
 @frozen
@@ -22,8 +23,9 @@ class Clock:
     zone: tzinfo
     language: str
 
-    def __call__(self, at: float | None, zone: str = "", *, seconds: bool = True) -> str:
-        """A UTC time as people read it: "14:03:22" today, else with the date before."""
+    def __call__(self, at: float | None, zone: str = "", *, seconds: bool = True, named: bool = False) -> str:
+        """A UTC time as people read it: "14:03:22" today, else with the date before; with its zone where that is not
+        the page's own, and is not `named` beside it."""
         if at is None:
             return ""
         where = ZoneInfo(zone) if zone else self.zone
@@ -33,6 +35,8 @@ class Clock:
         except (OverflowError, ValueError, OSError):
             return ""
         time = moment.strftime("%H:%M:%S" if seconds else "%H:%M")
+        if zone and not named and moment.utcoffset() != datetime.fromtimestamp(at, self.zone).utcoffset():
+            time += f" {offset_of(moment)}"
         if moment.date() == today:
             return time
         day = "d MMM" if moment.year == today.year else "d MMM y"
@@ -50,12 +54,25 @@ class Clock:
         return datetime.fromtimestamp(at, where).strftime("%Y-%m-%dT%H:%M")
 
 
-def duration(seconds: float | None) -> str:
+def offset_of(moment: datetime) -> str:
+    """How far a time is before UTC: "UTC+3", "UTC+5:30"."""
+    minutes = int((moment.utcoffset() or timedelta()).total_seconds()) // 60
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}"
+
+
+def decimal(value: float, language: str) -> str:
+    """With one decimal, as the language writes it: "1.5", "1,5"."""
+    text = f"{value:.1f}"
+    return text.replace(".", ",") if language == "ru" else text
+
+
+def duration(seconds: float | None, language: str = "en") -> str:
     """ "6.1 s", "3:05", "1:02:09"."""
     if seconds is None:
         return ""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{decimal(seconds, language)}\u00a0{translations(language).gettext('s')}"
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
@@ -89,6 +106,12 @@ def plain(field: Field, value: Any, shown: Mapping[str, str], clock: Clock) -> s
             return str(value)
 
 
+def worded(value: str, field: Field, language: str) -> str:
+    """A text that its field has words for ("calls.view": "Calls: see calls")."""
+    say = translations(language).gettext
+    return field.words(value, say) if field.words else value
+
+
 def browser(agent: str) -> str:
     """A User-Agent in short: "Firefox 128 · Linux". One that is no browser's stays as it is, cut."""
     name = re.search(r"(Edg|OPR|YaBrowser|Firefox|Chrome|Version)[A-Za-z]*/(\d+)", agent)
@@ -104,7 +127,6 @@ def browser(agent: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "browser": browser,
-    "duration": duration,
     "number": number,
     "mac": mac,
 }

@@ -13,6 +13,7 @@ from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from crm.site import Site, address_of, site_of
+from crm.staff.lockout import network_of
 from crm.staff.passwords import Passwords, TooBusy
 from crm.staff.sign_in import SignInFailed, confirm_code, sign_in, sign_out
 from crm.web.guard import cookie_name, limits_of, local, origin_of
@@ -27,7 +28,7 @@ TRIES_A_MINUTE = 60  # from one address, whatever comes of them; crm.staff.locko
 
 
 def _who_tries(request: Anybody) -> str:
-    return address_of(request, site_of(request).config)
+    return network_of(address_of(request, site_of(request).config))
 
 
 TRIES = RateLimitConfig(

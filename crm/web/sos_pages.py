@@ -6,6 +6,7 @@ the page itself; live calls come by the board's events (board_pages.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -28,10 +29,10 @@ from crm.sos.text import places_of, why
 from crm.values.sos import Standing
 from crm.web import show
 from crm.web.forms import read_time
-from crm.web.list_pages import csv_line
+from crm.web.list_pages import csv_line, in_portions
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render, translate
-from crm.who import Conflict, Invalid
+from crm.who import Conflict, Invalid, Who
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 IN_COLUMN = 20  # numbers that a pool's column names; the list has all
@@ -102,7 +103,9 @@ def _page(
     found = _pools(request)
     history = sos_desk.leases(site.store, who, LeaseFilter(), limit=HISTORY)
     query = request.query_params
-    done = {name: int(query[name]) for name in ("done", "left") if query.get(name, "").isdecimal()}
+    done = {
+        name: int(query[name]) for name in ("done", "left") if re.fullmatch("[0-9]{1,6}", query.get(name, ""))
+    }
     return render(
         request,
         "sos.html",
@@ -127,6 +130,7 @@ def _pools(request: Asked) -> dict[str, Any]:
     return {
         "pools": found.pools,
         "places": found.places,
+        "all_seen": found.whole,
         "standing": STANDING,
         "shown": IN_COLUMN,
         "default": DEFAULT,
@@ -164,7 +168,11 @@ def leases_page(request: Asked) -> Response[str]:
         errors = error.errors
         found = sos_desk.leases(site.store, request.user.who, LeaseFilter())
     filters = {name: request.query_params.get(name, "") for name in ("number", "panel", "fias", "from", "to")}
-    cities = sos_numbers.pools_to_fill(_settings(site), site.store)
+    settings = _settings(site)
+    near = sos_desk.fias_within(settings, site.store, request.user.who.rights.reach(Right.SOS_VIEW))
+    cities = {
+        fias: city for fias, city in sos_numbers.pools_to_fill(settings, site.store).items() if fias in near
+    }
     return render(
         request, "sos_leases.html", found=found, filters=filters, errors=errors, cities=cities, why=why
     )
@@ -195,7 +203,7 @@ def leases_csv(request: Asked) -> Stream:
                 return
 
     headers = {"Content-Disposition": 'attachment; filename="sos-leases.csv"'}
-    return Stream(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    return Stream(in_portions(lines()), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _filter(request: Asked) -> LeaseFilter:
@@ -225,13 +233,16 @@ def _filter(request: Asked) -> LeaseFilter:
 def overdue_page(request: Asked) -> Response[str]:
     """Panels whose 112 was tested too long ago."""
     site = site_of(request)
-    settings = _settings(site)
+    settings, who = _settings(site), request.user.who
+    near = sos_desk.fias_within(settings, site.store, who.rights.reach(Right.SOS_VIEW))
     return render(
         request,
         "sos_overdue.html",
-        found=sos_desk.overdue_panels(settings, site.store, request.user.who, site.now()),
+        found=sos_desk.overdue_panels(settings, site.store, who, site.now()),
         days=settings.sos.test_days,
-        untested=[name for name, each in settings.dispatch.items() if not each.test_number],
+        untested=[
+            name for name, each in settings.dispatch.items() if not each.test_number and each.fias in near
+        ],
     )
 
 
@@ -248,7 +259,7 @@ def state_part(request: Asked, id: FromPath[int]) -> Response[str]:
     """How far a test is; fetched again until it has ended."""
     site = site_of(request)
     row = site.desk.get(request.user.who, TESTS_RESOURCE, id)
-    return render(request, "sos_test_state.html", panel_context=_state(site, row))
+    return render(request, "sos_test_state.html", panel_context=_state(site, request.user.who, row))
 
 
 @post("/sos/tests/{id:int}/take-back", sync_to_thread=True, status_code=200)
@@ -258,13 +269,13 @@ def take_back(request: Asked, id: FromPath[int]) -> Redirect:
     return Redirect("/sos-tests", status_code=303)
 
 
-def _state(site: Site, row: Row) -> dict[str, Any]:
-    places = places_of(site.store, [row.values["panel"]])
+def _state(site: Site, who: Who, row: Row) -> dict[str, Any]:
+    places = places_of(site.store, [row.values["panel"]], who.rights.reach(Right.SOS_VIEW))
     return {"test": row.values, "id": row.id, "place": places.get(row.values["panel"])}
 
 
 def _test_panels(site: Site, request: Asked, row: Row) -> list[Panel]:
-    return [Panel("sos_test_state.html", _state(site, row))]
+    return [Panel("sos_test_state.html", _state(site, request.user.who, row))]
 
 
 def _above_tests(site: Site, request: Asked) -> list[Action]:

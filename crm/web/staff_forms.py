@@ -55,7 +55,8 @@ def many(data: Mapping[str, Any], name: str) -> list[str]:
 
 def ids(data: Mapping[str, Any], name: str) -> list[int]:
     """The ids among that."""
-    return [int(each) for each in many(data, name) if each.isdigit() and int(each) < 2**31]
+    numbers = [each for each in many(data, name) if each.isascii() and each.isdigit() and len(each) < 11]
+    return [int(each) for each in numbers if int(each) < 2**31]
 
 
 def ticked_rights(data: Mapping[str, Any]) -> frozenset[Right]:

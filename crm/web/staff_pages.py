@@ -201,13 +201,13 @@ def _actions(site: Site, request: Asked, row: Row) -> list[Action]:
     if not request.user.who.rights.may_everywhere(Right.STAFF_EDIT):
         return []
     at = f"{BASE}/{row.id}"
-    found = [
-        Action("Edit", f"{at}/edit", "pencil-square", get=True),
-        Action("New password", f"{at}/password", "key", get=True),
-    ]
+    own = row.id == request.user.employee_id  # which is changed in the profile
+    found = [Action("Edit", f"{at}/edit", "pencil-square", get=True)]
+    if not own:
+        found.append(Action("New password", f"{at}/password", "key", get=True))
     if staff.employee_locked_until(site.store, request.user.who, row.id, site.now()):
         found.append(Action("Unlock", f"{at}/unlock", "lock-open"))
-    if row.values["second_factor"]:
+    if row.values["second_factor"] and not own:
         ask = "Reset the second factor? Until another one is set up the password is enough."
         found.append(
             Action("Reset the second factor", f"{at}/second-factor/reset", "shield-exclamation", confirm=ask)

@@ -129,5 +129,7 @@ def _above(site: Site, request: Asked) -> list[Action]:
 
 
 PAGES: list[Any] = [new_page, create, revoke]
-EXTRAS: Mapping[str, Extra] = {"tokens": Extra(panels=_panels, actions=_actions, above=_above)}
+EXTRAS: Mapping[str, Extra] = {
+    "tokens": Extra(panels=_panels, actions=_actions, above=_above, shown=frozenset({"rights"}))
+}
 ITEMS: tuple[Item, ...] = ()

@@ -7,7 +7,7 @@ the deadline, and of which panel an error speaks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -54,20 +54,20 @@ VENDORS = tuple(_VENDORS)
 
 @asynccontextmanager
 async def open_panel(
-    access: PanelAccess, *, deadline_s: float, on_pin: Callable[[str], None]
+    access: PanelAccess, *, deadline_s: float, on_pin: Callable[[str], None], ours: Collection[str] = ()
 ) -> AsyncIterator[PanelDriver]:
     """The driver of one panel, over one connection that is made when it is first asked and closed at the end.
 
     Each method takes `deadline_s` at most. `on_pin` is told the SHA-256 of the certificate, in hex, when none was
-    pinned yet, before any password is sent; keep it, and give it in `access` from then on. Raises `ValueError` for a
-    vendor that is not in `VENDORS`.
+    pinned yet, before any password is sent; keep it, and give it in `access` from then on. `ours` are hosts of our own
+    that no panel is (where.py). Raises `ValueError` for a vendor that is not in `VENDORS`.
     """
     vendor = _VENDORS.get(access.vendor)
     if vendor is None:
         raise ValueError(
             f"vendor {access.vendor!r} of the panel {access.url} is not one of {', '.join(VENDORS)}"
         )
-    async with PanelHttp(access, vendor.auth, on_pin) as http:
+    async with PanelHttp(access, vendor.auth, on_pin, ours) as http:
         yield _Panel(vendor.driver(http), f"panel {access.url} ({access.vendor})", deadline_s)
 
 

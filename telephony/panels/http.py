@@ -1,7 +1,8 @@
 """One panel's HTTP: one connection, passwords, bounded answers, and a certificate that is pinned on first use.
 
 `PanelHttp` owns the connection and the pin. It uses httpx's transport and no client: nothing is redirected, nothing
-unpacked, no cookie kept, no proxy taken from the environment. Deadlines are those of whoever asks.
+unpacked, no cookie kept, no proxy taken from the environment. A name is looked up once, and judged (where.py); all goes
+to the address that it had then. Deadlines are those of whoever asks.
 
 A panel makes its own certificate, so nobody vouches for it: what counts is that it stays the same. It is compared at the
 end of each handshake, inside the TLS object itself, which sends no data before that: no password ever leaves over a
@@ -14,7 +15,7 @@ import base64
 import hashlib
 import re
 import ssl
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +32,7 @@ from telephony.panels.interface import (
     PanelChanged,
     PanelRefused,
 )
+from telephony.panels.where import find_address
 
 ANSWER_MAX_BYTES = 65_536
 KEEPALIVE_S = 5.0  # shorter than small servers keep a connection that nobody uses
@@ -93,8 +95,8 @@ def number(value: object) -> float | None:
 class PanelHttp:
     """The connection to one panel, as an async context manager.
 
-    `new_auth` makes what logs in to one request. A Digest challenge is answered once and forgotten: there are panels
-    that refuse a nonce that comes a second time.
+    `new_auth` makes what logs in to one request; `ours` are hosts of our own that no panel is. A Digest challenge is
+    answered once and forgotten: there are panels that refuse a nonce that comes a second time.
     """
 
     def __init__(
@@ -102,8 +104,11 @@ class PanelHttp:
         access: PanelAccess,
         new_auth: Callable[[str, str], httpx.Auth],
         on_pin: Callable[[str], None],
+        ours: Collection[str] = (),
     ) -> None:
         self._access = access
+        self._ours = ours
+        self._address: str | None = None  # where it is, once it was looked up
         self._new_auth = new_auth
         self._on_pin = on_pin
         self._pin = access.pin
@@ -136,13 +141,20 @@ class PanelHttp:
     ) -> Answer:
         """One request, logged in; `query` is quoted, `path` goes out as it is.
 
-        Raises `PanelAway`, `PanelChanged`, `PanelRefused` (user or password, or a redirect), `PanelAnswer` (too long).
+        Raises `PanelAway`, `PanelBarred`, `PanelChanged`, `PanelRefused` (user or password, or a redirect), `PanelAnswer`
+        (too long).
         """
-        headers = {"user-agent": "teledom", "accept-encoding": "identity"}
+        if self._address is None:
+            port = self._url.port or (443 if self._url.scheme == "https" else 80)
+            self._address = await find_address(self._url.host, port, self._ours)
+        host = self._url.raw_host.decode()
+        headers = {"host": self._url.netloc.decode(), "user-agent": "teledom", "accept-encoding": "identity"}
         if content_type:
             headers["content-type"] = content_type
-        url = self._url.copy_with(path=path, params=query) if query else self._url.copy_with(path=path)
-        request = httpx.Request(method, url, headers=headers, content=content)
+        there = self._url.copy_with(host=self._address)
+        url = there.copy_with(path=path, params=query) if query else there.copy_with(path=path)
+        named = {"sni_hostname": host}  # for TLS: the name, not the address
+        request = httpx.Request(method, url, headers=headers, content=content, extensions=named)
         flow = self._new_auth(self._access.user, self._access.password).sync_auth_flow(request)
         try:
             answer = await self._log_in(flow)

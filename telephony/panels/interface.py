@@ -187,3 +187,7 @@ class PanelCannot(PanelError):
 
 class PanelChanged(PanelError):
     """It shows another certificate than the one that was pinned: no password was sent to it."""
+
+
+class PanelBarred(PanelError):
+    """Its address is one that no panel can have, or the server's own: nothing was sent."""

@@ -8,11 +8,13 @@ import sqlalchemy as sa
 import trio
 
 from actors.doors import DoorNotOpened, open_door, open_relay_channel
+from crm.desk.desk import Desk
 from crm.devices.access import set_panel_access, set_relay_access
-from crm.devices.relays import RelayModel, add_relay, get_relay, set_channel
+from crm.devices.relays import RelayModel
 from crm.model import Domophone, Vendor, table
 from crm.rights import Reach, Right, Rights
 from crm.sealed import new_key
+from crm.sections import all_resources
 from crm.store import Store
 from crm.tables.staff import Change
 from crm.who import SYSTEM, Forbidden, Invalid, NotFound, Who
@@ -140,9 +142,12 @@ async def test_a_certificate_is_pinned_by_the_first_door(store: Store, houses: H
 @pytest.mark.parametrize("model", RelayModel)
 async def test_a_relays_channel_opens_what_it_is_at(store: Store, houses: Houses, model: RelayModel) -> None:
     house, box = houses.house("1"), PanelState(model.value)
-    relay = add_relay(store, SYSTEM, NOW, name="Двор", mac="186882310c8a", model=model)
+    desk = Desk(store, all_resources(), KEY)
+    values = {"name": "Двор", "mac": "186882310c8a", "model": model.value}
+    relay = desk.create(SYSTEM, desk.resource("relays"), values)
     entrance = houses.entrance("ворота", house)
-    channel = set_channel(store, SYSTEM, relay, 2, NOW, name="Ворота", entrance_id=entrance)
+    at = {"relay_id": relay, "number": 2, "name": "Ворота", "entrance_id": entrance}
+    channel = desk.create(SYSTEM, desk.resource("relay-channels"), at)
     async with open_relay_server(box) as url:
         set_relay_access(store, KEY, SYSTEM, relay, NOW, url=url, user=box.user, password=box.password)
         await open_relay_channel(store, KEY, channel, opener(house))
@@ -150,4 +155,3 @@ async def test_a_relays_channel_opens_what_it_is_at(store: Store, houses: Houses
             await open_relay_channel(store, KEY, channel, opener(houses.house("2")))
     assert box.doors == [2]
     assert opened(store)[-1] == ("Anna", "relay", {"channel": 2, "name": "Ворота", "outcome": "opened"})
-    assert get_relay(store, SYSTEM, relay).has_password

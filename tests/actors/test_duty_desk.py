@@ -14,6 +14,7 @@ from trio.testing import MockClock
 from actors import duty_desk
 from actors.duty_desk import ALARMS_MAX, KEEP_OVER, KEEP_S, Alarm, DutyDesk, Kind, Row, State
 from config import DutyConfig
+from said import Says, said
 from tests.actors.duty_gateway import HANG, DutyGateway, open_duty
 
 
@@ -205,7 +206,7 @@ async def test_every_change_is_posted_in_order_with_all_there_is_to_know(clock: 
         desk = DutyDesk(DutyConfig(url=url), "node1")
         await nursery.start(desk.run)
         desk.show(row(at=1_780_000_000.25))
-        desk.alarm(Alarm.POOL_LOW, "tula", "1 of 40")
+        desk.alarm(Alarm.POOL_LOW, "tula", said(Says.POOL_LOW, spare=1, numbers=40))
         desk.alarm(Alarm.POOL_LOW, "tula", "0 of 40")
         desk.show(row(state=State.TALKING))
         await trio.sleep(3)
@@ -223,7 +224,9 @@ async def test_every_change_is_posted_in_order_with_all_there_is_to_know(clock: 
     assert (call["panel"], call["domophone"], call["number"]) == ("panel1", "aabbccddeeff", "+74872331122")
     assert (call["address"], call["entrance"]) == ("Тула, ул. Мира, 5", "подъезд 2")
     assert talking["state"] == "talking"
-    assert (alarm["kind"], alarm["about"], alarm["text"]) == ("pool_low", "tula", "1 of 40")
+    assert (alarm["kind"], alarm["about"]) == ("pool_low", "tula")
+    assert alarm["text"] == "1 of 40 numbers are left to lend: put more into sos_numbers"
+    assert (alarm["code"], alarm["values"]) == ("pool_low", {"spare": "1", "numbers": "40"})
     assert (over["text"], over["note"], over["count"], over["lasted_s"]) == ("0 of 40", "2 of 40", 2, 3)
 
 

@@ -13,10 +13,10 @@ from crm.model import Domophone, table
 from crm.quality.campaigns import find_flat
 from crm.quality.tasks import add_test, get_task
 from crm.sealed import Seal, new_key
-from crm.store import Store, upgrade
-from crm.town.town import fill
+from crm.store import Store
 from crm.values.quality import Task
 from telephony.panels.interface import LineState
+from testbed.databases import write_town
 from testbed.panel_state import PanelState, new_certificate
 from testbed.panels import open_panel_server
 
@@ -27,10 +27,8 @@ PANEL, FLAT = "500001", "Челябинск, ул. Ленина 5, 2"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path}/crm.db"
-    upgrade(url)
-    with Store(url) as store:
-        fill(store)
+    write_town(tmp_path / "crm.db")
+    with Store(f"sqlite:///{tmp_path}/crm.db") as store:
         yield store
 
 

@@ -11,9 +11,10 @@ from attrs import frozen
 
 from config import AriConfig, Config, CrmConfig, JournalConfig, NodeConfig
 from crm.values.records import CallRecord, EntryKind, Outcome
+from testbed.databases import write_town
 from testbed.processes import open_ports
 from testbed.simulated import PanelState, Simulated, open_simulated
-from testbed.town_bed import RunningNode, run_node, write_town
+from testbed.town_bed import RunningNode, run_node
 
 PANEL, FLAT, OTHER_FLAT = "500001", "1", "2"
 

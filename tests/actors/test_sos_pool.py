@@ -19,8 +19,9 @@ from actors.sos_file import SosFile
 from actors.sos_pool import SosPool
 from config import DispatchConfig, DutyConfig, SosConfig
 from crm.sos.leases import add_numbers, find_leases, who
-from crm.store import Store, upgrade
+from crm.store import Store
 from crm.values.sos import Lease, Why
+from testbed.databases import new_database
 
 FIAS, RESERVE = "5f1b6b7e-7d2a-4e0e-9b57-1f4a8c3d2e10", "900"
 
@@ -36,8 +37,7 @@ class Place:
     def __init__(self, folder: Path, numbers: int, *, commit_ms: int = 1000) -> None:
         self.folder = folder
         self.database = folder / "crm.db"
-        self.url = f"sqlite:///{self.database}"
-        upgrade(self.url)
+        self.url = new_database(self.database)
         with Store(self.url) as store:
             add_numbers(store, FIAS, [str(n) for n in range(1, numbers + 1)])
         self.now = 1_790_000_000.0

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from testbed.browser import DESK, RUSSIAN, Pages, Screen, open_pages, running_browser
 from testbed.debs import BROWSER, TESTBED, PackageSet, TestbedUnavailable, Tree, get_tree
+from testbed.threads import running
 from tests.browser.crm import Crm, Role, Visitor, open_crm
 
 
@@ -38,7 +39,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def crm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
     """The CRM at work beside a node and the testbed, shared by all tests of this folder."""
-    with open_crm(tmp_path_factory.mktemp("crm"), _tree(TESTBED, "the testbed")) as crm:
+    with running(open_crm(tmp_path_factory.mktemp("crm"), _tree(TESTBED, "the testbed")), "crm") as crm:
         yield crm
 
 

@@ -1,6 +1,6 @@
 """The CRM at work for tests in a browser: `teledom crm` beside a node, a real Asterisk and Kamailio, over the demo town.
 
-All of it lives in a thread with a Trio of its own, once for the folder's tests; `Crm.do` runs something there. A test
+All of it lives in a thread of its own, once for the folder's tests; `Crm.do` runs something there. A test
 that changes what others look at makes a thing of its own first, or puts it back. Who visits is an employee by his
 `Role`, in either language, and is signed in by a cookie: few tests go through the sign-in page.
 """
@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,13 +39,14 @@ from testbed.baresip import Baresip, open_baresip
 from testbed.bed import open_bed
 from testbed.browser import Pages
 from testbed.crm_process import crm_child, new_secret_key, open_town_panels
+from testbed.databases import write_town
 from testbed.debs import Tree
 from testbed.dispatch import open_dispatch
 from testbed.gateway import PushGateway, open_gateway
 from testbed.node_process import node_child
 from testbed.panel_state import PanelState
 from testbed.processes import HOST, Child
-from testbed.town_bed import TownBed, configure, write_town
+from testbed.town_bed import TownBed, configure
 
 PANEL, FLAT = "500001", "1"  # whose first account has a phone that is on, and the second one that never is
 PHONES = ("7351001", "7351003")
@@ -208,73 +208,37 @@ class Visitor:
         expect(self.page.locator("main")).to_contain_text(text)
 
 
-class running_crm:
-    """All of it, as a plain context manager. Raises what starting it raised."""
-
-    def __init__(self, folder: Path, tree: Tree) -> None:
-        self._folder, self._tree = folder, tree
-        self._started = threading.Event()
-        self._crm: Crm | None = None
-        self._error: BaseException | None = None
-        self._stop = trio.Event()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._thread = threading.Thread(target=self._run, name="crm", daemon=True)
-
-    def __enter__(self) -> Crm:
-        self._thread.start()
-        self._started.wait()
-        if self._crm is None:
-            raise self._error or RuntimeError("the CRM ended before it was ready")
-        return self._crm
-
-    def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            self._token.run_sync_soon(self._stop.set)
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._live)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._started.set()
-
-    async def _live(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        folder, password = self._folder, secrets.token_hex(8)
-        database = folder / "node.db"
-        town = write_town(database)
-        url, key = f"sqlite:///{database}", new_secret_key()
-        _fill(url, key, password)
-        async with AsyncExitStack() as stack:
-            bed = await stack.enter_async_context(
-                open_bed(folder / "bed", self._tree, crm_db=database, ring_ms=5000)
-            )
-            place = TownBed(bed, town, database)
-            push = await stack.enter_async_context(open_gateway(PushGateway()))
-            config = _configure(place, folder, push, key)
-            doors = await stack.enter_async_context(open_town_panels(url, key, town.panels))
-            node, server = node_child(config, folder), crm_child(config, folder / "config.toml")
-            async with trio.open_nursery() as starting:
-                for child in (node, server):
-                    stack.push_async_callback(child.stop)
-                    starting.start_soon(child.start)
-            panel = await stack.enter_async_context(open_baresip(bed, place.panel(PANEL)))
-            phones = {
-                user: await stack.enter_async_context(open_baresip(bed, place.account(user)))
-                for user in PHONES
-            }
-            await stack.enter_async_context(open_dispatch(bed, "dispatch-1", talk_ms=60_000))
-            address = f"http://{config.web.http}"
-            crm = Crm(address, url, key, password, town, node, server, panel, phones, doors, self._token)
-            await crm.press_sos()
-            await panel.hangup()
-            await crm.visit()
-            await crm.visit(answered=False)
-            self._crm = crm
-            self._started.set()
-            await self._stop.wait()
+@asynccontextmanager
+async def open_crm(folder: Path, tree: Tree) -> AsyncIterator[Crm]:
+    """Start all of it, with some calls in its history, and end it when left."""
+    token, password = trio.lowlevel.current_trio_token(), secrets.token_hex(8)
+    database = folder / "node.db"
+    town = write_town(database)
+    url, key = f"sqlite:///{database}", new_secret_key()
+    _fill(url, key, password)
+    async with AsyncExitStack() as stack:
+        bed = await stack.enter_async_context(open_bed(folder / "bed", tree, crm_db=database, ring_ms=5000))
+        place = TownBed(bed, town, database)
+        push = await stack.enter_async_context(open_gateway(PushGateway()))
+        config = _configure(place, folder, push, key)
+        doors = await stack.enter_async_context(open_town_panels(url, key, town.panels))
+        node, server = node_child(config, folder), crm_child(config, folder / "config.toml")
+        async with trio.open_nursery() as starting:
+            for child in (node, server):
+                stack.push_async_callback(child.stop)
+                starting.start_soon(child.start)
+        panel = await stack.enter_async_context(open_baresip(bed, place.panel(PANEL)))
+        phones = {
+            user: await stack.enter_async_context(open_baresip(bed, place.account(user))) for user in PHONES
+        }
+        await stack.enter_async_context(open_dispatch(bed, "dispatch-1", talk_ms=60_000))
+        address = f"http://{config.web.http}"
+        crm = Crm(address, url, key, password, town, node, server, panel, phones, doors, token)
+        await crm.press_sos()
+        await panel.hangup()
+        await crm.visit()
+        await crm.visit(answered=False)
+        yield crm
 
 
 def _configure(place: TownBed, folder: Path, push: str, key: str) -> Config:
@@ -312,13 +276,6 @@ def _add_employee(
     group = create_group(store, COMMAND_LINE, f"group of {login}", rights, reach, now)
     name = {"ru": "Мария Тестова", "en": "Mary Test"}[language]
     create_employee(store, COMMAND_LINE, QUICK, login, name, password, [group], now, language=language)
-
-
-@contextmanager
-def open_crm(folder: Path, tree: Tree) -> Iterator[Crm]:
-    """Start all of it, and end it when left."""
-    with running_crm(folder, tree) as crm:
-        yield crm
 
 
 def pick(field: Locator, typed: str, wanted: str = "") -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from testbed.browser import ENGLISH
-from tests.browser.crm import PHONES, Crm, Visitor
+from tests.browser.crm import FLAT, PANEL, PHONES, Crm, Visitor
 from tests.browser.harness import assert_accessible, screenshot
 
 ADDRESS = "ул. Ленина 5, п. 1"
@@ -143,3 +143,24 @@ def test_why_a_phone_did_not_ring_is_read_on_the_calls_page(admin: Visitor) -> N
     bar.focus()
     expect(page.locator("#said")).to_have_text(str(bar.get_attribute("data-say")))
     expect(page.get_by_role("row").filter(has_text="7351002: INVITE sent")).to_be_visible()
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_flats_phones_are_rung_from_its_card_which_says_what_became_of_each(
+    admin: Visitor, crm: Crm
+) -> None:
+    page = admin.open(f"/flats/{crm.flat(PANEL, FLAT)}")
+    page.get_by_role("button", name="Ring this flat's phones now").click()
+    card = page.locator(".rung")
+    expect(card).to_contain_text("rings 1 phone")
+
+    call = page.context.new_page()
+    call.goto(crm.url + str(card.get_by_role("link").first.get_attribute("href")))
+    expect(call.locator("h1")).to_contain_text("flat 1")
+    expect(call.locator("main")).to_contain_text("rings 1 phone")
+    assert_accessible(call)
+
+    crm.do(crm.phones[PHONES[0]].accept)
+    expect(card).to_contain_text("answered after", timeout=20_000)
+    expect(card).to_contain_text("7351002")
+    expect(call.locator(".verdicts")).to_contain_text("answered after", timeout=20_000)

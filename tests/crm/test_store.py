@@ -32,9 +32,17 @@ def add_city(connection: sa.Connection, name: str) -> None:
 
 
 class TestSchema:
+    @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+    @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
     def test_migrations_make_what_the_model_says(self, store: Store) -> None:
         with store.reading() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            # What an index of an expression is made of cannot be compared: see the test of blocks' plans.
+            options = {
+                "compare_type": True,
+                "include_name": lambda name, *_: name != "ix_flat_blocks_ends_id",
+            }
+            options["include_object"] = lambda _, name, *__: name != "ix_flat_blocks_ends_id"
+            context = MigrationContext.configure(connection, opts=options)
             assert compare_metadata(context, Base.metadata) == []
             names = set(sa.inspect(connection).get_table_names())
         assert names == {*Base.metadata.tables, "alembic_version"}

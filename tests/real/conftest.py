@@ -1,23 +1,23 @@
 """The testbed for tests on the real Asterisk and Kamailio: one tree, and one bed for the whole run.
 
-The bed lives in a thread with a Trio of its own, since a fixture of pytest-trio lasts for one test only; its files are
-in pytest's temporary folder, and its pids in `bed.asterisk` and `bed.kamailio`. A test that stops or kills one of them
+The bed lives in a thread of its own, since a fixture of pytest-trio lasts for one test only; its files are in pytest's
+temporary folder, and its pids in `bed.asterisk` and `bed.kamailio`. A test that stops or kills one of them
 takes `own_bed` instead. With CI=true a testbed that can't be had is a failure, otherwise a skip.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from testbed.bed import Bed, Credentials, Kind, open_bed, write_credentials
+from testbed.databases import write_town
 from testbed.debs import TestbedUnavailable, Tree, get_tree
-from testbed.town_bed import TownBed, write_town
+from testbed.threads import running
+from testbed.town_bed import TownBed
 
 PANELS = tuple(Credentials(f"panel{n}", f"secret-p{n}", Kind.PANEL) for n in range(1, 5))
 ACCOUNTS = tuple(Credentials(f"account{n}", f"secret-a{n}", Kind.ACCOUNT) for n in range(1, 17))
@@ -46,7 +46,8 @@ def tree() -> Tree:
 def bed(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """Kamailio and Asterisk, shared by all tests: leave them as you found them."""
     folder = tmp_path_factory.mktemp("bed")
-    with running_bed(folder, tree, write_credentials(folder / "crm.db", (*PANELS, *ACCOUNTS))) as bed:
+    database = write_credentials(folder / "crm.db", (*PANELS, *ACCOUNTS))
+    with running(open_bed(folder, tree, crm_db=database, ring_ms=RING_MS), "bed") as bed:
         yield bed
 
 
@@ -62,7 +63,7 @@ async def own_bed(tree: Tree, tmp_path: Path) -> AsyncIterator[Bed]:
 def _shared_place(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TownBed]:
     folder = tmp_path_factory.mktemp("town")
     town = write_town(folder / "crm.db")
-    with running_bed(folder, tree, folder / "crm.db") as bed:
+    with running(open_bed(folder, tree, crm_db=folder / "crm.db", ring_ms=RING_MS), "town") as bed:
         yield TownBed(bed, town, folder / "crm.db")
 
 
@@ -79,43 +80,3 @@ async def own_place(tree: Tree, tmp_path: Path) -> AsyncIterator[TownBed]:
     town = write_town(tmp_path / "crm.db")
     async with open_bed(tmp_path, tree, crm_db=tmp_path / "crm.db", ring_ms=RING_MS) as bed:
         yield TownBed(bed, town, tmp_path / "crm.db")
-
-
-class running_bed:
-    """A bed in a thread of its own, as a plain context manager. Raises what starting it raised."""
-
-    def __init__(self, folder: Path, tree: Tree, database: Path) -> None:
-        self._arguments = folder, tree, database
-        self._started = threading.Event()
-        self._bed: Bed | None = None
-        self._error: BaseException | None = None
-        self._stop = trio.Event()
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._thread = threading.Thread(target=self._run, name="bed", daemon=True)
-
-    def __enter__(self) -> Bed:
-        self._thread.start()
-        self._started.wait()
-        if self._bed is None:
-            raise self._error or RuntimeError("the bed ended before it was ready")
-        return self._bed
-
-    def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            self._token.run_sync_soon(self._stop.set)
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._live)
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._started.set()
-
-    async def _live(self) -> None:
-        folder, tree, database = self._arguments
-        self._token = trio.lowlevel.current_trio_token()
-        async with open_bed(folder, tree, crm_db=database, ring_ms=RING_MS) as self._bed:
-            self._started.set()
-            await self._stop.wait()

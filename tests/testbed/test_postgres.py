@@ -18,10 +18,11 @@ import trio
 from crm.model import City, table
 from crm.store import DatabaseAway, Store, upgrade
 from testbed.debs import Tree
-from testbed.postgres import Postgres, open_postgres, running_postgres
+from testbed.postgres import Postgres, open_postgres
 from testbed.processes import ProcessFailed
+from testbed.threads import running
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.database]
 
 
 def family(postgres: Postgres) -> set[int]:
@@ -114,7 +115,7 @@ async def test_over_tcp_there_is_our_role_alone(tmp_path: Path, tree: Tree) -> N
 
 
 def test_it_runs_without_trio_as_well(tmp_path: Path, tree: Tree) -> None:
-    with running_postgres(tmp_path, tree) as postgres:
+    with running(open_postgres(tmp_path, tree), "postgres") as postgres:
         with closing(psycopg.connect(postgres.url)) as client:
             assert client.execute("SELECT 1").fetchone() == (1,)
         before = family(postgres)
@@ -152,5 +153,5 @@ def test_one_that_cannot_be_made_says_why(tmp_path: Path, tree: Tree) -> None:
     (tmp_path / "data" / "something").touch()
 
     with pytest.raises(ProcessFailed, match=r"(?s)exit code 1.*exists but is not empty"):
-        with running_postgres(tmp_path, tree):
+        with running(open_postgres(tmp_path, tree), "postgres"):
             pass

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from testbed.processes import HOST, Child, ProcessFailed, open_ports
+from testbed.processes import HOST, Child, ProcessFailed, open_port, open_ports
 
 
 def child(tmp_path: Path, script: str, **more: object) -> Child:
@@ -107,3 +107,9 @@ def test_a_port_that_is_taken_is_not_handed_out() -> None:
         taken.bind((HOST, first + 1))
 
         assert ports.take(2) > first + 1
+
+
+def test_a_port_alone_is_free_and_nobody_elses() -> None:
+    with open_port() as one, open_port() as other, socket.socket(socket.AF_INET) as taker:
+        taker.bind((HOST, one))
+        assert one != other

@@ -27,6 +27,7 @@ from crm.imports.job import (
 from crm.model import Role
 from crm.rights import Right
 from crm.search.index import Indexed
+from crm.search.text import resident_words
 
 _LINKS, _PEOPLE = "import_links", "import_people"
 ROLES = {
@@ -53,7 +54,14 @@ def make_ha1(job: Job, row: int, cells: Cells, user: str, domain: str) -> str | 
 class Accounts(Importer):
     columns = (
         Column("sip_user", "SIP-логин", "SIP user", "the account's name", sip_user, required=True),
-        Column("domain", "Домен", "Domain", "of the account; empty: the one chosen for the file", domain),
+        Column(
+            "domain",
+            "Домен",
+            "Domain",
+            "of the account; empty: the one chosen for the file",
+            domain,
+            listed=("SIP-домен", "SIP domain"),
+        ),
         Column(
             "password",
             "Пароль",
@@ -63,7 +71,7 @@ class Accounts(Importer):
             secret=True,
         ),
         Column("ha1", "HA1", "SIP HA1", "MD5(user:domain:password)", ha1, secret=True),
-        Column("name", "Житель", "Resident", "the holder's name", text(255)),
+        Column("name", "Житель", "Resident", "the holder's name", text(255), listed=("Жилец",)),
         Column("phone", "Телефон", "Phone", "the holder's: +73512000001; one number is one resident", phone),
         *HOUSE_COLUMNS,
         Column("flats", "Квартиры", "Flats", "numbers of flats in this house: 42, 43", names(20)),
@@ -73,6 +81,7 @@ class Accounts(Importer):
     right = Right.PEOPLE_EDIT
     choices = (DOMAIN,)
     indexed = (Indexed.RESIDENT, _PEOPLE)
+    puts_words = True
     touched_keys = (
         f"SELECT key_id FROM key_bindings WHERE scope = 'resident' AND ref_id IN"
         f" (SELECT resident_id FROM {ROWS} WHERE is_new OR changed)"
@@ -110,6 +119,7 @@ class Accounts(Importer):
         made = make_ha1(job, row, cells, user, domain)
         name, phone, key = cells.get("name"), cells.get("phone"), f"{user}@{domain}"
         job.staging.put(ROWS, (row, key, user, domain, made, name, phone, None, None))
+        job.put_words(row, resident_words(str(name or phone or ""), str(phone or "")))
         if house is not None:
             role, rings = cells.get("role"), cells.get("rings")
             for flat in flats:
@@ -151,10 +161,20 @@ class Accounts(Importer):
             " JOIN flats f ON f.id = a.flat_id JOIN import_reach w ON w.house_id = f.house_id"
             " WHERE a.account_id = s.id) ORDER BY row",
         )
+        job.find_faults(
+            "password" if "password" in job.headings.shown else "ha1",
+            "account {0} has flats beyond your houses: its password is set by who may edit all of them",
+            f"SELECT s.row, s.key FROM {ROWS} s JOIN accounts t ON t.id = s.id"
+            " JOIN account_flats a ON a.account_id = s.id JOIN flats f ON f.id = a.flat_id"
+            " LEFT JOIN import_reach w ON w.house_id = f.house_id WHERE s.ha1 <> t.ha1"
+            " GROUP BY s.row, s.key HAVING COUNT(w.house_id) BETWEEN 1 AND COUNT(f.id) - 1 ORDER BY s.row",
+        )
+
+    def prepare(self) -> None:
+        self._find_residents()
 
     def write(self) -> Counts:
         job = self.job
-        self._find_residents()
         job.on_step(1, 5)
         people = (Target("name", "COALESCE(s.phone, '')"), Target("phone", "''"))
         write_rows(job, "residents", "resident", people, staged=_PEOPLE, extra={"email": "''", "note": "''"})

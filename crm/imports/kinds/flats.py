@@ -16,7 +16,7 @@ _CODE = "4 to 16 digits"
 class Flats(Importer):
     columns = (
         *HOUSE_COLUMNS,
-        Column("flat", "Квартира", "Flat", "its number", text(20), required=True),
+        Column("flat", "Квартира", "Flat", "its number", text(20), required=True, listed=("Номер", "Number")),
         Column("floor", "Этаж", "Floor", "a whole number", whole(-5, 200)),
         Column("entrances", "Подъезды", "Entrances", "from which it is called: 2, ворота", entrance_names),
         Column(
@@ -33,6 +33,7 @@ class Flats(Importer):
             "Code",
             f"of the flat, which opens its doors: {_CODE}",
             matching("[0-9]{4,16}", _CODE),
+            listed=("Свой код", "Code of its own"),
         ),
     )
     right = Right.HOUSING_EDIT

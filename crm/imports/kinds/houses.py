@@ -5,17 +5,16 @@ A house is known by its FIAS id, its own id or its address, whichever finds one;
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import evolve
 
+from crm.housing.plan import PlannedDoor, plan, read_doors
 from crm.imports.book import HOUSE_COLUMNS, Cells
 from crm.imports.columns import (
     BadCell,
     Column,
     degrees,
-    entrance_name,
     entrance_names,
     guid,
     plain,
@@ -26,54 +25,15 @@ from crm.imports.job import ROWS, Counts, Importer, Tables, Target, count_rows, 
 from crm.rights import Right
 from crm.search.index import Indexed
 
-MAX_FLATS = 3000  # of a house
-_PART = re.compile(r"\s*([^:]{1,64}?)\s*:\s*([0-9]{1,5})(?:\s*[-–—]\s*([0-9]{1,5}))?\s*(?:\(([^)]*)\))?\s*")
-_FLOORS = re.compile(r"\s*(-?[0-9]{1,3})(?:\s*[-–—]\s*([0-9]{1,3}))?\s*")
 _RANGES = "ranges of flats by entrance as 1: 1-36; 2: 37-72, with floors as 1: 1-36 (9) or 1: 1-32 (2-9)"
 
 
-@frozen
-class Range:
-    """Flats behind an entrance: their numbers and floors (None: not told)."""
-
-    entrance: str
-    flats: tuple[tuple[str, int | None], ...]
-
-
-def parse_ranges(cell: str) -> list[Range]:
-    """Ranges of flats; floors from the lowest up, with as many flats on each as there are. Raises BadCell."""
-    found = []
-    for part in cell.split(";"):
-        if not part.strip():
-            continue
-        match = _PART.fullmatch(part)
-        if match is None:
-            raise BadCell(_RANGES)
-        first, last = int(match[2]), int(match[3] or match[2])
-        if not 0 < first <= last < first + MAX_FLATS:
-            raise BadCell(_RANGES)
-        count = last - first + 1
-        low, floors = _floors(match[4], count)
-        flats = tuple(
-            (str(first + n), None if low is None else low + n * floors // count) for n in range(count)
-        )
-        found.append(Range(entrance_name(match[1]), flats))
-    if not found or sum(len(each.flats) for each in found) > MAX_FLATS:
+def parse_ranges(cell: str) -> tuple[PlannedDoor, ...]:
+    """Entrances with their flats, as they are typed for a new house. Raises BadCell."""
+    planned = plan(read_doors(cell))
+    if planned.faults or not planned.flats:
         raise BadCell(_RANGES)
-    return found
-
-
-def _floors(told: str | None, flats: int) -> tuple[int | None, int]:
-    """The lowest floor, and how many there are."""
-    if told is None:
-        return None, 0
-    match = _FLOORS.fullmatch(told)
-    if match is None:
-        raise BadCell(_RANGES)
-    low, high = (int(match[1]), int(match[2])) if match[2] else (1, int(match[1]))
-    if not -5 <= low <= high <= 200 or high - low + 1 > flats:
-        raise BadCell(_RANGES)
-    return low, high - low + 1
+    return planned.doors
 
 
 def _ranges(cell: str) -> str:
@@ -81,8 +41,10 @@ def _ranges(cell: str) -> str:
     return cell
 
 
+_COMPANY = ("Компания", "Company")
+_LISTED = {"number": ("Номер", "Number")}
 _CITY, _STREET, _NUMBER = (
-    Column(each.name, each.ru, each.en, each.about, each.read, required=True) for each in HOUSE_COLUMNS[1:]
+    evolve(each, required=True, listed=_LISTED.get(each.name, ())) for each in HOUSE_COLUMNS[1:]
 )
 
 
@@ -91,12 +53,14 @@ class Houses(Importer):
         _CITY,
         _STREET,
         _NUMBER,
-        Column("fias", "ФИАС", "FIAS", "the house's GUID", guid),
+        Column("fias", "ФИАС", "FIAS", "the house's GUID", guid, listed=("Код ФИАС", "FIAS id")),
         Column("own_id", "Свой код", "Own id", "the operator's id of the house", text(64)),
         Column("lat", "Широта", "Latitude", "degrees: 55.1599", degrees(90)),
         Column("lon", "Долгота", "Longitude", "degrees: 61.4026", degrees(180)),
         Column("time_zone", "Часовой пояс", "Time zone", "Asia/Yekaterinburg; empty: the city's", time_zone),
-        Column("company", "УК", "Company", "name or INN of its management company", text(255)),
+        Column(
+            "company", "УК", "Company", "name or INN of its management company", text(255), listed=_COMPANY
+        ),
         Column("entrances", "Подъезды", "Entrances", "1-4, or names: 1, 2, арка", entrance_names),
         Column("flats", "Квартиры", "Flats", "by entrance, with floors: 1: 1-36 (9); 2: 37-72 (9)", _ranges),
     )
@@ -179,16 +143,16 @@ class Houses(Importer):
     def _take_doors(self, row: int, house: int | None, cells: Cells) -> None:
         known = self.job.book.entrances.get(house, {}) if house else {}
         given = cells.get("entrances", ())
-        ranges = parse_ranges(str(cells["flats"])) if "flats" in cells else []
+        ranges = parse_ranges(str(cells["flats"])) if "flats" in cells else ()
         assert isinstance(given, tuple)
         doors: dict[str, str] = {}
-        for name in [*given, *(each.entrance for each in ranges)]:
+        for name in [*given, *(each.name for each in ranges)]:
             if plain(name) not in doors:
                 id, doors[plain(name)] = known.get(plain(name), (None, name))
                 self.job.staging.put("import_doors", (row, doors[plain(name)], id))
         for each in ranges:
-            for number, floor in each.flats:
-                self.job.staging.put("import_flats", (row, doors[plain(each.entrance)], number, floor))
+            for flat in each.flats:
+                self.job.staging.put("import_flats", (row, doors[plain(each.name)], flat.number, flat.floor))
 
     def check(self) -> None:
         self.job.find_twins("number", "house", "key", "s.number")

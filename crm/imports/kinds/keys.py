@@ -28,6 +28,7 @@ from crm.keys.keys import read_key, technology_of
 from crm.keys.reach import seen_within
 from crm.rights import Right
 from crm.search.index import Indexed
+from crm.search.text import key_words
 from crm.tables.keys import KeyBinding, KeyScope, Technology
 from crm.who import Invalid
 
@@ -53,7 +54,13 @@ def _scope(cell: str) -> str:
 class Keys(Importer):
     columns = (
         Column(
-            "uid", "Ключ", "Key", "as it was read or printed, in the chosen format", text(64), required=True
+            "uid",
+            "Ключ",
+            "Key",
+            "as it was read or printed, in the chosen format",
+            text(64),
+            required=True,
+            listed=("Ключ, в любой записи", "Key, in any way of writing it"),
         ),
         Column(
             "technology",
@@ -82,6 +89,7 @@ class Keys(Importer):
         ),
     )
     indexed = (Indexed.KEY, ROWS)
+    puts_words = True
     touched_keys = f"SELECT id FROM {ROWS} WHERE is_new OR changed"
     tables: ClassVar[Tables] = {
         ROWS: dict.fromkeys(("row", "key", "uid", "technology", "given", "format", "note"), "TEXT")
@@ -93,6 +101,8 @@ class Keys(Importer):
         job = self.job
         if "uid" in cells:
             chosen, given = job.choices["format"], str(cells["uid"])
+            if job.headings.from_list:
+                chosen = KeyFormat.HEX.value  # as lists have them
             try:
                 reading = read_key(given, None if chosen == AUTO else KeyFormat(chosen))
             except Invalid as error:
@@ -102,6 +112,7 @@ class Keys(Importer):
                 technology = str(cells.get("technology") or technology_of(reading).value)
                 uid, note = reading.uid, cells.get("note")
                 job.staging.put(ROWS, (row, uid, uid, technology, given, reading.format.value, note))
+                job.put_words(row, key_words(uid))
         self._take_bindings(row, cells)
 
     def _take_bindings(self, row: int, cells: Cells) -> None:
@@ -175,7 +186,8 @@ class Keys(Importer):
         job.find_faults(
             "uid",
             "a key that is not lost is expected, and {0} is: say first that it was found",
-            f"SELECT s.row, s.given FROM {ROWS} s JOIN keys t ON t.id = s.id WHERE t.lost_at IS NOT NULL ORDER BY s.row",
+            f"SELECT s.row, s.given FROM {ROWS} s JOIN keys t ON t.id = s.id WHERE t.lost_at IS NOT NULL"
+            f" AND EXISTS (SELECT 1 FROM {_LINKS} l WHERE l.row = s.row) ORDER BY s.row",
         )
         if job.reach.everywhere:
             return

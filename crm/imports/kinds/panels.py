@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from config import SECRET_KEY
+from crm.companies.code_panels import sync_codes
 from crm.devices.access import is_own, same_host
 from crm.imports.book import HOUSE_COLUMNS, Cells
 from crm.imports.columns import Column, entrance_names, ha1, http_url, mac, matching, one_of, text
@@ -41,7 +42,14 @@ class Panels(Importer):
     columns = (
         Column("mac", "MAC", "MAC address", "in any way of writing it", mac, required=True),
         Column("sip_user", "SIP-логин", "SIP user", "a new panel needs one", sip_user),
-        Column("domain", "Домен", "Domain", "its SIP domain; empty: the one chosen for the file", domain),
+        Column(
+            "domain",
+            "Домен",
+            "Domain",
+            "its SIP domain; empty: the one chosen for the file",
+            domain,
+            listed=("SIP-домен", "SIP domain"),
+        ),
         Column(
             "password",
             "Пароль SIP",
@@ -54,8 +62,15 @@ class Panels(Importer):
         Column("vendor", "Производитель", "Vendor", "beward, hikvision, qtech or sokol", one_of(Vendor, {})),
         Column("model", "Модель", "Model", "as the vendor calls it", text(64)),
         Column("firmware", "Прошивка", "Firmware", "its version", text(64)),
-        Column("url", "Адрес HTTP", "URL", "http://10.0.0.5", http_url),
-        Column("http_user", "HTTP-логин", "HTTP user", "of its HTTP interface", text(64)),
+        Column("url", "Адрес HTTP", "URL", "http://10.0.0.5", http_url, listed=("Веб-адрес", "Web address")),
+        Column(
+            "http_user",
+            "HTTP-логин",
+            "HTTP user",
+            "of its HTTP interface",
+            text(64),
+            listed=("Логин веб-интерфейса", "Web user"),
+        ),
         Column("http_password", "HTTP-пароль", "HTTP password", "sealed at once", text(128), secret=True),
         *HOUSE_COLUMNS,
         Column(
@@ -65,8 +80,22 @@ class Panels(Importer):
             "of this house, which it serves: 2, or ворота",
             entrance_names,
         ),
-        Column("dialling", "Набор", "Dialling", "flat, prefix_flat or stored", one_of(Dialling, DIALLING)),
-        Column("door_dtmf", "Цифры двери", "Door digits", "each of them opens its door: 5", _DIGITS),
+        Column(
+            "dialling",
+            "Набор",
+            "Dialling",
+            "flat, prefix_flat or stored",
+            one_of(Dialling, DIALLING),
+            listed=("Что набирает", "Dials"),
+        ),
+        Column(
+            "door_dtmf",
+            "Цифры двери",
+            "Door digits",
+            "each of them opens its door: 5",
+            _DIGITS,
+            listed=("Цифры, открывающие дверь", "Digits that open its door"),
+        ),
     )
     right = Right.DEVICES_EDIT
     choices = (DOMAIN,)
@@ -230,4 +259,5 @@ class Panels(Importer):
         )
         touched = run(f"SELECT id FROM {ROWS} WHERE is_new OR changed").scalars().all()
         sync_panels(job.staging.connection, touched, job.now)
+        sync_codes(job.staging.connection, job.now, panels=touched)
         return count_rows(job)

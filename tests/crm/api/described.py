@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPResponse
 
+from actors.panel_says import PanelSays
 from config import BillingConfig, CodesConfig, load
 from crm.companies.chores import Chores
 from crm.imports.worker import ImportWorker
@@ -28,6 +29,8 @@ from crm.store import Store
 from crm.town.town import fill
 from crm.who import COMMAND_LINE, Who
 from live import Counts, LiveBoard, PanelLock
+from telephony.panels.interface import Idle, Registration
+from telephony.registrations import SipRegistered, SipRegistration, SipState
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import KEY, TestSite, open_site
 
@@ -54,18 +57,28 @@ class StillNodes(RecordedNodes):
     async def lock_of(self, sip_user: str) -> PanelLock:
         return PanelLock(panel=sip_user)
 
+    async def registration_of(self, sip_user: str) -> SipRegistration:
+        return SipRegistration(panel=sip_user, state=SipState.NOT_REGISTERED)
+
+    async def registered_of(self, sip_users: Sequence[str]) -> SipRegistered:
+        return SipRegistered(state=SipState.REGISTERED, registered=tuple(sip_users[1:]))
+
     async def ring(self, flat_id: int, who: str) -> str:
         return f"{flat_id:016x}"
 
 
 class OpenDoors:
-    """Doors that open at once."""
+    """Doors that open at once, and panels that answer."""
 
     async def open_door(self, domophone_id: int, door: int, who: Who) -> None:
         await trio.lowlevel.checkpoint()
 
     async def open_channel(self, channel_id: int, who: Who) -> None:
         await trio.lowlevel.checkpoint()
+
+    async def ask(self, domophone_id: int, who: Who) -> PanelSays:
+        await trio.lowlevel.checkpoint()
+        return PanelSays(Registration.REGISTERED, Idle.NOT_TOLD)
 
 
 class InProcess(BaseAdapter):

@@ -81,6 +81,7 @@ def test_all_errors_are_named() -> None:
 DONE_BY = {
     "/blocks": "block_flats",
     "/blocks/preview": "preview_flat_blocks",
+    "/blocks/take-back": "take_flat_blocks_back",
     "/blocks/{id}/take-back": "take_flat_blocks_back",
     "/billing/read": "read_billing_now",
     "/company/{id}/billing": "synchronise_company",
@@ -100,6 +101,7 @@ DONE_BY = {
     "/houses/new": "create_house_whole",
     "/houses/preview": "",
     "/imports/new/{kind}": "create_import",
+    "/imports/{id}/cancel": "cancel_import",
     "/imports/{id}/check": "check_import",
     "/imports/{id}/write": "write_import",
     "/key/add": "add_key",
@@ -122,6 +124,7 @@ DONE_BY = {
     "/quality/flats/{id}/test": "create_quality_test_of_flat",
     "/relay-channel/{id}/open": "open_relay_channel",
     "/relay/{id}/reset": "reset_relay",
+    "/resident/{id}/move-out/{flat}": "move_out",
     "/sign-in": "",
     "/sign-in/code": "",
     "/sign-out": "",

@@ -59,6 +59,20 @@ def test_a_file_is_checked_and_waits_to_be_written(site: TestSite, worker: Impor
     assert api.get("/api/v1/flats?number=42").json()["total"] == 1
 
 
+def test_one_that_is_ready_is_dropped_once(site: TestSite, worker: ImportWorker) -> None:
+    api = site.token()
+    id = send(api).json()["id"]
+    trio.run(worker.work_off)
+
+    cancelled, again = (api.post(f"{PATH}/{id}/cancel") for _ in range(2))
+
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "failed")
+    assert "cancelled" in cancelled.json()["errors"][0]["text"]
+    assert again.status_code == 409
+    assert api.post(f"{PATH}/{id}/write").status_code == 409
+    assert api.get("/api/v1/flats?number=42").json()["total"] == 0
+
+
 def test_with_write_it_is_written_as_soon_as_it_is_right(site: TestSite, worker: ImportWorker) -> None:
     api = site.token()
 

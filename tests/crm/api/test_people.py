@@ -44,3 +44,18 @@ def test_a_bounded_token_moves_nobody_into_other_houses(site: TestSite, houses: 
     assert api.post("/api/v1/move-in", json={"flat_id": far, "name": "Чужой"}).status_code == 404
     assert api.get("/api/v1/accounts").json()["items"] == []
     assert api.get(f"/api/v1/accounts/{hidden}/rings").status_code == 404
+
+
+def test_moving_out_says_how_many_accounts_rang(site: TestSite, houses: Houses) -> None:
+    flat = houses.flat(houses.house("5"), "42")
+    api = site.token()
+    body = {"flat_id": flat, "name": "Иванова Мария", "sip_user": "7351001", "password": "secret"}
+    made = api.post("/api/v1/move-in", json=body).json()
+    who = {"resident_id": made["resident_id"], "flat_id": flat}
+
+    answer = api.post("/api/v1/move-out", json=who)
+
+    assert (answer.status_code, answer.json()) == (200, {"accounts": 1})
+    assert api.get(f"/api/v1/accounts/{made['account_id']}/rings").json() == []
+    assert api.get(f"/api/v1/residents/{made['resident_id']}/flats").json() == []
+    assert api.post("/api/v1/move-out", json=who).status_code == 404

@@ -22,6 +22,7 @@ from crm.calls.timeline import (
 from crm.calls.words import sentence
 from crm.columns import clean, fit, width_of
 from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
+from crm.web.language import translations
 
 T = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 E = EntryKind
@@ -290,3 +291,32 @@ def test_whatever_a_call_was_it_fits_into_its_columns(record: CallRecord) -> Non
         assert width_of(line) <= WIDTH, line
         assert clean(line) == line
     json.dumps(as_json(record))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome.RING_TIMEOUT, "7351042: was cancelled: the ring time was over"),
+        (Outcome.GAVE_UP, "7351042: was cancelled: the visitor gave up"),
+        (Outcome.REPLACED, "7351042: was cancelled: the panel called again"),
+        (Outcome.FAILED, "7351042: was cancelled: the visitor gave up, or the ring time was over"),
+    ],
+)
+def test_a_cancelled_phone_says_why_as_far_as_the_call_tells(outcome: Outcome, said: str) -> None:
+    record = talk()
+    record.outcome = outcome
+    entry = Entry(record.started_at + 30, EntryKind.LEG_ENDED, "", {"account": "7351042", "end": "cancelled"})
+
+    assert sentence(record, entry) == said
+
+
+def test_who_ended_a_call_is_said_in_words_unless_it_was_an_account() -> None:
+    record = talk()
+
+    def ended(by: str) -> str:
+        entry = Entry(record.started_at, EntryKind.END, "", {"outcome": "talked", "by": by})
+        return sentence(record, entry, translations("ru"))
+
+    assert ended("panel") == "конец: поговорили, завершил панель"
+    assert ended("limit").endswith("завершил предел времени")
+    assert ended("7351042").endswith("завершил 7351042")

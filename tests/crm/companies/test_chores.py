@@ -24,6 +24,7 @@ from crm.model import Flat, FlatBlock, table
 from crm.store import Store, upgrade
 from crm.who import SYSTEM
 from testbed.billing import Fault
+from testbed.databases import new_database
 from tests.crm.companies.world import World, add_company, billing_world
 from tests.crm.houses import Houses
 
@@ -34,8 +35,7 @@ NO_BILLING = BillingConfig()
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    upgrade(f"sqlite:///{tmp_path}/crm.db")
-    with Store(f"sqlite:///{tmp_path}/crm.db") as store:
+    with Store(new_database(tmp_path / "crm.db")) as store:
         yield store
 
 

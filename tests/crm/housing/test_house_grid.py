@@ -9,7 +9,7 @@ from crm.housing.grid import FlatState, GridFlat, HouseGrid, counted, grid_of, z
 from crm.model import BlockKind, Dialling, Flat, House, Role
 from crm.rights import EVERYWHERE, Reach, Right, Rights
 from crm.store import Store
-from crm.tables.calls import Call
+from crm.tables.calls import Call, Leg
 from crm.tables.keys import Key, KeyBinding, KeyScope
 from crm.tables.people import Resident, ResidentFlat
 from crm.tables.quality import QualityFlat
@@ -57,6 +57,15 @@ def called(store: Store, flat: int, outcome: Outcome, at: float, kind: str = "vi
         )
 
 
+def legs(store: Store, flat: int, at: float, *rang_at: float | None) -> None:
+    """A leg to an account for each, of the call at this time: when it rang; None: it did not."""
+    with store.session() as session:
+        for n, rang in enumerate(rang_at):
+            leg = Leg(call_id=f"c{flat}-{at}", position=n, channel="", role="account", account=f"735{n}")
+            leg.ringing_at = rang
+            session.add(leg)
+
+
 def judged(store: Store, flat: int, verdict: str) -> None:
     with store.session() as session:
         session.add(QualityFlat(flat_id=flat, verdict=verdict, at=NOW - 60, result_id=1))
@@ -82,6 +91,27 @@ def test_flats_stand_at_their_entrance_and_floor_in_the_order_of_people(store: S
     assert [flat.number for flat in grid.at(second, 2)] == ["11"]
     assert [flat.number for flat in grid.at(gate, None)] == ["12"]
     assert [flat.number for flat in grid.at(None, None)] == ["13"]
+
+
+def test_a_flat_whose_phones_did_not_ring_at_its_last_call_does_not_ring_fine(
+    store: Store, houses: Houses
+) -> None:
+    house = houses.house("1")
+    flats = {n: houses.flat(house, n) for n in ("1", "2", "3")}
+    for n, flat in flats.items():
+        houses.phone(houses.account(f"735100{n}", flat), f"token {n}")
+        called(store, flat, Outcome.RING_TIMEOUT, NOW - 50, kind="test_ring")
+    legs(store, flats["1"], NOW - 50, None, None)
+    legs(store, flats["2"], NOW - 50, None, NOW - 48)
+    called(store, flats["3"], Outcome.RING_TIMEOUT, NOW - 90)
+    legs(store, flats["3"], NOW - 90, None)
+    legs(store, flats["3"], NOW - 50, NOW - 49)  # it is the last call that counts
+
+    found = flats_of(store, house)
+
+    assert [found[n].state for n in ("1", "2", "3")] == [FlatState.SILENT, FlatState.FINE, FlatState.FINE]
+    assert found["1"].call is not None
+    assert found["1"].call.silent
 
 
 def test_each_flat_is_what_is_worst_of_it(store: Store, houses: Houses) -> None:

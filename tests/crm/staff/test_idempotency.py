@@ -24,7 +24,7 @@ from crm.store import Store
 from crm.who import SYSTEM, Conflict, Invalid
 from tests.crm.employees import NOW
 
-REQUEST = request_hash("post", "/api/v1/houses", b'{"number":"5"}')
+REQUEST = request_hash("post", "/api/v1/houses", b'{"number":"5"}', "td_token")
 MADE = Answer(201, '{"id":7,"street":"ул. Ленина"}')
 
 
@@ -52,12 +52,18 @@ def test_the_first_request_runs_and_the_same_again_gets_its_answer(store: Store,
 def test_the_same_key_with_another_request_is_refused(store: Store, token: int) -> None:
     run_once(store, token, "k1", REQUEST, lambda: MADE, NOW)
     for other in (
-        request_hash("post", "/api/v1/houses", b'{"number":"6"}'),
-        request_hash("post", "/api/v1/flats", b'{"number":"5"}'),
-        request_hash("put", "/api/v1/houses", b'{"number":"5"}'),
+        request_hash("post", "/api/v1/houses", b'{"number":"6"}', "td_token"),
+        request_hash("post", "/api/v1/flats", b'{"number":"5"}', "td_token"),
+        request_hash("put", "/api/v1/houses", b'{"number":"5"}', "td_token"),
     ):
         with pytest.raises(Conflict, match="another request"):
             begin_request(store, token, "k1", other, NOW)
+
+
+def test_what_is_kept_of_a_request_cannot_be_guessed_without_its_token() -> None:
+    asked = ("post", "/api/v1/employees", b'{"password":"a short one"}')
+    assert request_hash(*asked, "td_one") == request_hash(*asked, "td_one")
+    assert request_hash(*asked, "td_one") != request_hash(*asked, "td_other")
 
 
 def test_a_key_belongs_to_its_token(store: Store, token: int) -> None:

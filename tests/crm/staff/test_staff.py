@@ -9,7 +9,7 @@ from crm.model import table
 from crm.rights import Right
 from crm.staff.groups import find_groups
 from crm.staff.passwords import LONGEST, Passwords, TooBusy
-from crm.staff.sessions import find_session, sessions_of
+from crm.staff.sessions import SessionLimits, find_session, sessions_of
 from crm.staff.sign_in import SignInFailed
 from crm.staff.staff import (
     change_employee,
@@ -229,6 +229,25 @@ def test_what_is_over_is_cleared_away_and_the_rest_stays(staff: Employees) -> No
     clear_away(staff.store, NOW)
     assert (count(staff.store, WebSession), count(staff.store, SignIn)) == (1, 1)
     assert find_session(staff.store, token, NOW)
+
+
+def test_a_session_is_not_cleared_away_before_it_is_over_by_the_settings(staff: Employees) -> None:
+    limits = SessionLimits(idle_s=7200.0)
+    token = staff.sign_in("root").token
+    clear_away(staff.store, NOW + 5000, limits)
+    assert find_session(staff.store, token, NOW + 5000, limits=limits)
+    clear_away(staff.store, NOW + 20_000, limits)
+    assert count(staff.store, WebSession) == 0
+
+
+def test_nobody_makes_his_own_password_new_as_staff(staff: Employees) -> None:
+    """Who has found a session would sign in with it, and not know the old one."""
+    root = staff.id("root")
+    with pytest.raises(Forbidden, match="profile"):
+        set_password(staff.store, staff.who(root), staff.passwords, root, "another good one", NOW)
+    with pytest.raises(Forbidden, match="profile"):
+        reset_second_factor(staff.store, staff.who(root), root, NOW)
+    assert staff.sign_in("root").complete
 
 
 # --- passwords -----------------------------------------------------------------------------------------------------

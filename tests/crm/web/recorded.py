@@ -24,6 +24,7 @@ class RecordedNodes:
             raise NodeRefused(404, f"the node has no recording {name}")
         content, status = self.files[name], 200
         headers = {"content-type": "audio/wav", "accept-ranges": "bytes"}
+        headers["cache-control"] = "private, max-age=3600"  # as node_api.py says it
         if wanted == "bytes=1-2":
             content, status = content[1:3], 206
             headers["content-range"] = f"bytes 1-2/{len(self.files[name])}"

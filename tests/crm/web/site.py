@@ -17,6 +17,7 @@ from litestar.stores.memory import MemoryStore
 from litestar.testing import TestClient
 
 from actors.doors import DoorNotOpened
+from actors.panel_says import PanelNotAsked
 from config import WebConfig
 from crm.app import make_app
 from crm.desk.desk import Desk
@@ -29,11 +30,12 @@ from crm.staff.staff import create_admin, create_employee
 from crm.staff.tokens import create_token
 from crm.store import Store
 from crm.who import COMMAND_LINE
+from nodes import NodeError
 
 PASSWORD = "a long enough password"
 CHEAP = Passwords(time_cost=1, memory_kib=8, lanes=1)
 KEY = Fernet.generate_key().decode()
-FAILURES: dict[type[Exception], int] = {DoorNotOpened: 502}
+FAILURES: dict[type[Exception], int] = {NodeError: 503, DoorNotOpened: 502, PanelNotAsked: 502}
 NOWHERE = Store("sqlite:////nonexistent/crm.db")  # what is asked of it fails
 
 

@@ -133,6 +133,43 @@ def test_only_kinds_that_one_may_set_are_offered_and_nobody_sees_beyond(
     assert [kinds_at(site, flats[n]) for n in "15"] == [["request"], ["request"]]
 
 
+def test_the_blocks_of_a_list_are_taken_back_together_after_a_look(
+    site: TestSite, flats: dict[str, int], houses: Houses
+) -> None:
+    site.employee("john")
+    browser = site.browser("john")
+    away = houses.flat(houses.house("7"), "1")
+    for ids, kind in (
+        ([flats[n] for n in "123"], "request"),
+        ([flats["1"]], "technical"),
+        ([away], "request"),
+    ):
+        block_flats(site.store, SYSTEM, ids, NewBlock(kind, 1.0), 1.0)
+    where = f"house_id={flats['house']}&kind_id={kind_id(site, 'request')}"
+    assert f"/blocks/take-back?{where}".replace("&", "&amp;") in browser.get(f"/flat-blocks?{where}").text
+    assert "/blocks/take-back" not in browser.get("/flat-blocks").text
+
+    looked = browser.get(f"/blocks/take-back?{where}").text
+    block_flats(site.store, SYSTEM, [flats["4"]], NewBlock("request", 1.0), 1.0)  # which was not seen
+    seen = looked.partition('name="ids" value="')[2].partition('"')[0]
+    done = browser.post(f"/blocks/take-back?{where}", {"ids": seen})
+
+    assert "3 blocks end now" in plain(looked)
+    assert done.status_code == 303
+    assert done.headers["location"] == f"/flat-blocks?{where}"
+    assert [kinds_at(site, flats[n]) for n in "1234"] == [["technical"], [], [], ["request"]]
+    assert kinds_at(site, away) == ["request"]
+    again = browser.post(f"/blocks/take-back?{where}", {"ids": seen})
+    assert again.status_code == 422
+    assert browser.post(f"/blocks/take-back?{where}", {"ids": ""}).status_code == 422
+
+
+def kind_id(site: TestSite, code: str) -> int:
+    kinds = table(BlockKindRow)
+    with site.store.reading() as connection:
+        return int(connection.execute(sa.select(kinds.c.id).where(kinds.c.code == code)).scalar_one())
+
+
 def test_who_may_set_no_kind_gets_no_form(site: TestSite, flats: dict[str, int]) -> None:
     site.employee("ilya", [Right.BLOCKS_VIEW, Right.HOUSING_VIEW])
     browser = site.browser("ilya")

@@ -19,7 +19,15 @@ from crm.staff.sessions import end_sessions
 from crm.store import Store
 from crm.web import board_stream
 from crm.web.board_view import BoardView, Viewer
-from live import CallState, Counts, LiveBoard, LiveCall, LiveNode, limited
+from live import (
+    CallState,
+    Counts,
+    LiveBoard,
+    LiveCall,
+    LiveNode,
+    Within,
+    limited,
+)
 from nodes import Nodes
 from serving import serve
 from tests.crm.houses import Houses
@@ -59,8 +67,8 @@ def board(*calls: LiveCall) -> LiveBoard:
     return LiveBoard(at=NOW, calls_per_s=1.5, series=(1, 3), now=counts, nodes=(), alarms=(), calls=calls)
 
 
-def view(panels: frozenset[str] | None = None, language: str = "en") -> BoardView:
-    return BoardView(Viewer(language, "UTC", ALL_RIGHTS, panels))
+def view(within: Within | None = None, language: str = "en") -> BoardView:
+    return BoardView(Viewer(language, "UTC", ALL_RIGHTS, within))
 
 
 def told(view: BoardView, board: LiveBoard) -> dict[str, Any]:
@@ -88,14 +96,15 @@ def test_only_what_changed_is_told_again() -> None:
 
 
 def test_who_is_bounded_is_told_of_calls_of_his_panels_and_nothing_of_nodes() -> None:
-    mine = told(view(frozenset({"p1"})), board(call("a"), call("b", "p2"), call("c", "p2", kind="sos")))
+    seen = Within(frozenset({"p1"}))
+    mine = told(view(seen), board(call("a"), call("b", "p2"), call("c", "p2", kind="sos")))
 
     assert [row["i"] for row in mine["new"]] == ["a"]
     assert mine["figures"]["calls"] == "1"
     assert mine["sos"] == []
     assert not {"links", "alarms", "spark"} & set(mine)
     assert "pace" not in mine["figures"]
-    assert limited(board(call("b", "p2")), frozenset()).now == Counts()
+    assert limited(board(call("b", "p2")), Within(frozenset())).now == Counts()
 
 
 def test_a_112_call_stands_above_the_list_until_it_is_over() -> None:

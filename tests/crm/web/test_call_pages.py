@@ -11,7 +11,8 @@ from crm.calls.drawing import draw
 from crm.rights import Reach, Right
 from crm.search.index import Indexed, reindex
 from crm.store import Store
-from tests.crm.calls.test_timeline import talk
+from crm.values.records import EntryKind
+from tests.crm.calls.test_timeline import note, talk
 from tests.crm.houses import Houses
 from tests.crm.web.recorded import RecordedNodes
 from tests.crm.web.site import TestSite, plain
@@ -86,6 +87,17 @@ def test_bars_end_where_the_call_ends_and_never_outside_the_axis() -> None:
     assert all(0 < bar.x + bar.width < drawing.width for lane in drawing.lanes for bar in lane.bars)
     places = [x for x, _ in drawing.ticks]
     assert places == sorted(set(places))
+
+
+def test_no_mark_stands_on_a_bars_text() -> None:
+    record = talk()
+    note(record, 0.01, EntryKind.PROMPT, media="tone:ring")
+
+    for lane in draw(record).lanes:
+        for bar in lane.bars:
+            if bar.text:
+                assert bar.x + 7 <= bar.text_x < bar.x + bar.width
+                assert all(not 0 <= bar.text_x - mark.x < 9 for mark in lane.marks), (lane.label, bar)
 
 
 def test_a_strangers_text_is_no_markup(site: TestSite, store: Store) -> None:

@@ -255,7 +255,7 @@ def test_a_gate_is_made_for_two_houses_with_their_prefixes(
 
     refused = browser.post(path, form)
     assert refused.status_code == 422
-    assert "дайте каждому свой" in refused.text
+    assert "дайте каждому дому свой префикс" in refused.text
     assert browser.post(path, form | {"house.3": "nobody"}).status_code == 422
     assert browser.post(path, form | {"name": ""}).status_code == 422
     made = browser.post(path, form | {"prefix.0": "1", "prefix.2": "2"})

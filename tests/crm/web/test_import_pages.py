@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from html import unescape
@@ -9,14 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 import trio
 
-from crm.imports.imports import ImportKind, start_import, unfinished_imports
+from crm.imports.imports import ImportKind, ImportState, start_import, unfinished_imports
 from crm.imports.worker import KEEP_S, ImportWorker
-from crm.rights import Reach, Right
+from crm.model import Flat, table
+from crm.rights import ALL_RIGHTS, Reach, Right
 from crm.staff.staff import set_active
 from crm.store import Store
-from crm.who import COMMAND_LINE
+from crm.who import COMMAND_LINE, Who
 from tests.crm.houses import Houses
 from tests.crm.web.site import KEY, Browser, TestSite, open_site
 
@@ -208,6 +211,50 @@ def test_what_was_broken_off_is_done_again_by_the_next_program(
         trio.run(ImportWorker(store, url, KEY, worker.folder).work_off)
 
     assert "Добавлено 2" in browser.text(page)
+
+
+def test_one_that_waits_or_is_ready_is_cancelled_and_nothing_of_it_is_written(
+    site: TestSite, worker: ImportWorker, house: int
+) -> None:
+    browser = site.browser()
+    ready = send(browser, "flats", FLATS).headers["location"]
+    trio.run(worker.work_off)
+    waits = send(browser, "flats", FLATS).headers["location"]
+
+    answers = [browser.post(f"{page}/cancel").status_code for page in (ready, waits, ready)]
+    trio.run(worker.work_off)
+
+    assert answers == [303, 303, 409]
+    for page in (ready, waits):
+        text = browser.text(page)
+        assert "Ничего не записано" in text
+        assert "прервано" in text
+        assert browser.post(f"{page}/write").status_code == 409
+    assert not list(worker.folder.iterdir())
+    assert "43" not in browser.text(f"/flats?house_id={house}")
+
+
+async def test_one_that_is_running_is_broken_off_at_once(
+    site: TestSite, worker: ImportWorker, house: int
+) -> None:
+    rows = "".join(f"Челябинск;ул. Ленина;5;{number};1\n" for number in range(1, 2001))
+    file = io.BytesIO(("Город;Улица;Номер дома;Квартира;Этаж\n" + rows).encode())
+    who = Who(f"employee:{site.employee('anna')}", "Anna", ALL_RIGHTS)
+    id = worker.add(worker.take_in(file), ImportKind.FLATS, "flats.csv", who, {}, write=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(worker.work_off)
+        while not worker.is_running(id):
+            await trio.lowlevel.checkpoint()
+        await worker.stop(id)
+        await trio.to_thread.run_sync(worker.cancel, id, who)
+
+    view = worker.get(id, who)
+    assert view.state is ImportState.FAILED
+    assert [fault.text for fault in view.errors] == ["Anna has cancelled it: nothing was written"]
+    assert worker.file_of(id) is None
+    with site.store.reading() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(table(Flat))) == 0
 
 
 def test_one_whose_file_is_gone_is_given_up(site: TestSite, worker: ImportWorker) -> None:

@@ -92,6 +92,43 @@ def test_a_key_is_added_in_the_reading_that_is_chosen(site: TestSite, home: Home
     assert [each.sip_user for each in panels_of_key(site.store, SYSTEM, key.id)] == ["500001"]
 
 
+def test_the_keys_of_a_bundle_are_added_one_after_the_other_to_the_same_flat(
+    site: TestSite, home: Home
+) -> None:
+    browser = english(site)
+    where = {"scope": "flat", "ref": str(home.flat), "note": "blue"}
+
+    made = browser.post("/key/add", {"uid": "04A1B2C3D4E501", "next": "yes", **where})
+    form = browser.get(made.headers["location"]).text
+
+    assert "04A1B2C3D4E501" in plain(form)
+    assert "is added" in form
+    assert "Ленина 5, кв. 42 #" in form
+    assert 'value="blue"' in form
+    # Enter, which a reader types behind each key, presses the first button: the next one again.
+    assert form.index('name="next"') < form.index("Cancel")
+    assert "Add, and the next one" in form.partition('class="actions"')[2].partition("</button>")[0]
+    browser.post("/key/add", {"uid": "04A1B2C3D4E502", **where})
+    for uid in ("04A1B2C3D4E501", "04A1B2C3D4E502"):
+        (key,) = find_keys(site.store, SYSTEM, uid)
+        assert [binding for binding, _ in key.bindings] == [flat(home.flat)]
+
+
+def test_a_key_that_is_to_open_something_is_not_added_to_nothing(site: TestSite, home: Home) -> None:
+    browser = english(site)
+
+    answer = browser.post("/key/add", {"uid": UID, "scope": "flat", "ref": ""})
+    many = browser.post(
+        "/key/import", {"lines": UID, "format": "hex", "scope": "entrance", "ref": "", "technology": ""}
+    )
+
+    for each in (answer, many):
+        assert each.status_code == 422
+        assert 'id="k-ref-error">choose what the key is to open' in each.text
+        assert UID in each.text
+    assert find_keys(site.store, SYSTEM, UID) == ()
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [

@@ -122,3 +122,46 @@ def test_a_push_token_is_shown_shortened(site: TestSite, houses: Houses) -> None
 
     assert "abcdefgh…wxyz" in text
     assert "x" * 60 not in text
+
+
+def test_who_moves_out_is_rung_there_no_more_and_stays_elsewhere(site: TestSite, houses: Houses) -> None:
+    house = houses.house("5")
+    left, kept = houses.flat(house, "41"), houses.flat(house, "42")
+    browser = site.browser()
+    person = {"name": "Соколова Анна", "sip_user": "7351777", "password": "secret"}
+    resident = browser.post("/move-in", {"flat_id": str(left), **person}).headers["location"]
+    id = resident.rpartition("/")[2]
+    browser.post(
+        "/move-in", {"flat_id": str(kept), "resident_id": id, "sip_user": "7351778", "password": "s"}
+    )
+    browser.post("/accounts/1/flats", {"other": str(kept), "rings": "yes"})
+
+    answer = browser.post(f"/resident/{id}/move-out/{left}")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/flats/{left}"
+    card = browser.get(f"/flats/{left}").text.partition("<article")[2].partition("</article>")[0]
+    assert "Соколова" not in card
+    assert "7351777" not in card
+    homes = browser.get(resident).text.partition('id="link-flats"')[2].partition("</table>")[0]
+    assert "кв. 42" in homes
+    assert "кв. 41" not in homes
+    assert "7351778" in browser.text(f"/flats/{kept}")
+    assert browser.post(f"/resident/{id}/move-out/{left}").status_code == 404
+
+
+def test_nobody_is_moved_out_of_other_houses(site: TestSite, houses: Houses) -> None:
+    mine, other = houses.house("1"), houses.house("2")
+    near, far = houses.flat(mine, "7"), houses.flat(other, "8")
+    admin = site.browser()
+    resident = admin.post("/move-in", {"flat_id": str(near), "name": "Свой"}).headers["location"]
+    id = resident.rpartition("/")[2]
+    admin.post("/move-in", {"flat_id": str(far), "resident_id": id})
+    site.employee("manager", FLAT_RIGHTS, Reach(houses=frozenset({mine})))
+    browser = site.browser("manager")
+
+    assert browser.post(f"/resident/{id}/move-out/{far}").status_code == 404
+    assert browser.post(f"/resident/{id}/move-out/{near}").status_code == 303
+    homes = admin.get(resident).text.partition('id="link-flats"')[2].partition("</table>")[0]
+    assert "кв. 8" in homes
+    assert "кв. 7" not in homes

@@ -56,8 +56,15 @@ def test_a_second_factor_is_set_up_by_its_code_and_given_up_by_one(site: TestSit
     assert "<svg" in page
     totp, old = pyotp.TOTP(secret[1]), session_of(browser)
 
-    wrong = browser.post("/profile/second-factor/confirm", {"code": "000000"})
-    done = browser.post("/profile/second-factor/confirm", {"code": totp.at(time.time() - 30)})
+    confirm = "/profile/second-factor/confirm"
+
+    stranger = browser.post(confirm, {"code": totp.now(), "old": "not the password"})
+    nothing = browser.post(confirm, {"code": totp.now()})
+    assert [stranger.status_code, nothing.status_code] == [403, 403]
+    assert "the password is wrong" in stranger.text
+    assert not get_self(site.store, id).totp_on
+    wrong = browser.post(confirm, {"code": "000000", "old": PASSWORD})
+    done = browser.post(confirm, {"code": totp.at(time.time() - 30), "old": PASSWORD})
 
     assert wrong.status_code == 422
     assert secret[1] in wrong.text

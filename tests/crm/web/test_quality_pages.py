@@ -61,6 +61,36 @@ def test_a_campaign_is_made_paused_and_stopped(site: TestSite, flat: int) -> Non
     assert "ул. Ленина 5" in browser.text(page.replace("/quality-campaigns/", "/quality-tasks?campaign_id="))
 
 
+def test_a_campaigns_progress_comes_by_itself_as_long_as_it_runs(site: TestSite, flat: int) -> None:
+    browser = site.browser()
+    made = browser.post("/quality-campaigns", {**FORM, "houses": "ул. Ленина 5"}).headers["location"]
+    part = made.replace("/quality-campaigns/", "/quality/campaigns/")
+
+    assert f'hx-get="{part}/progress"' in browser.get(made).text
+    running = browser.get(f"{part}/progress", **{"hx-request": "true"})
+    assert "hx-refresh" not in running.headers
+    assert "<html" not in running.text
+
+    browser.post(f"{part}/state", {"state": "paused"})
+    paused = browser.get(f"{part}/progress", **{"hx-request": "true"})
+    assert paused.headers["hx-refresh"] == "true"
+    assert "hx-trigger" not in paused.text
+    site.employee("stranger", [Right.HOUSING_VIEW])
+    assert site.browser("stranger").get(f"{part}/progress").status_code == 403
+
+
+def test_a_reason_and_its_measures_are_said_in_russian(site: TestSite, store: Store, flat: int) -> None:
+    why = "our prompt comes back at -12 dB, though the panel's test finds the line open"
+    id = save_result(store, result(flat, why=why, line="on_hook"))
+
+    page = site.browser().text(f"/quality-results/{id}")
+
+    assert "наша подсказка возвращается на уровне -12 дБ, хотя по проверке панели линия оборвана" in page
+    assert "шумовой фон −61,5 ≤ −45 dBFS в норме" in page
+    assert "Проверка линии: трубка лежит" in page
+    assert "наша подсказка" in site.browser().text("/quality-results")
+
+
 def test_what_is_wrong_with_a_campaign_is_said_beside_it(site: TestSite, flat: int) -> None:
     answer = site.browser().post(
         "/quality-campaigns", {**FORM, "name": "", "hours": "20-10", "houses": "ул. Мира 1", "attempts": "x"}
@@ -81,7 +111,7 @@ def test_a_result_shows_what_its_verdict_stands_on(site: TestSite, store: Store,
 
     text = browser.text(f"/quality-results/{id}")
 
-    for said in ("weak", "confidence 0.90", "noise floor -61.5 -45 dBFS", "level 312"):
+    for said in ("weak", "confidence 0.90", "noise floor −61.5 ≤ −45 dBFS", "level 312"):
         assert said in text, said
     assert "Ленина 5" in browser.text("/quality-results?verdict=weak")
     assert "Ленина 5" not in browser.text("/quality-results?verdict=good")

@@ -9,30 +9,24 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import sqlalchemy as sa
-from attrs import frozen
 
 from crm.desk.resource import Find, Kind
-from crm.imports.worker import ImportWorker
-from crm.rights import Reach, Right
+from crm.rights import Right
 from crm.sections import all_resources
 from crm.staff.staff import who_is
 from crm.store import Store
 from crm.web.board_stream import viewer_of
 from crm.web.board_view import BoardView
 from crm.web.page import SignedIn
-from live import LiveBoard, PanelLock
-from tests.crm.web.recorded import RecordedNodes
-from tests.crm.web.site import KEY, Browser, TestSite, open_site
-from tests.crm.web.test_board_pages import board, call
-from tests.crm.web.two_companies import CITY as GATE
-from tests.crm.web.two_companies import FOREIGN, OWN, Side, fill, fill_gate
+from tests.crm.web.site import Browser, TestSite
+from tests.crm.web.town import REACH, TownNodes, open_town
+from tests.crm.web.two_companies import FOREIGN, OWN, Side
 from tests.crm.web.walking import (
     FORM,
     body_of,
@@ -45,45 +39,22 @@ from tests.crm.web.walking import (
     ways_of_sides,
 )
 
-REACH = Reach(companies=frozenset({OWN.id}))
 # What hangs on no house is seen by whoever may see it anywhere; what is of all houses, by whoever may everywhere.
-SHARED = frozenset({"cities", "streets", "block-kinds", "sos-numbers"})
+SHARED = frozenset({"cities", "streets", "block-kinds"})
 FOR_ALL = frozenset(
     {"employees", "groups", "tokens", "sign-ins", "changes", "quality-campaigns", "code-runs"}
 )
 REFUSED = (403, 404, 405)
-ENDS = ("wav", "png")
+# A call that is not there yet is waited for; one that is beyond looks the same.
+SAYS_NOTHING = ("/calls/{id:str}/now",)
 NOT_THERE = "is not there: this server was started without it"
 # Pages in which nothing of anybody stands but one's own.
 ANYBODYS = {"/profile", "/sign-in", "/healthz", "/search", "/key/pick"}
 
 
-@frozen
-class TownNodes(RecordedNodes):
-    """The recordings of both companies, and a call of each that goes on."""
-
-    def board(self) -> LiveBoard:
-        calls = [call(f"live-{side.word}", side.panel, address=side.word) for side in (OWN, FOREIGN)]
-        return board(*calls)
-
-    async def lock_of(self, sip_user: str) -> PanelLock:
-        return PanelLock(panel=sip_user)
-
-    @contextmanager
-    def subscribe(self) -> Iterator[TownNodes]:
-        yield self
-
-    async def __anext__(self) -> LiveBoard:
-        return self.board()
-
-
 @pytest.fixture
 def town(store: Store, url: str, tmp_path: Path) -> Iterator[TestSite]:
-    worker = ImportWorker(store, url, KEY, tmp_path / "imports")
-    nodes = TownNodes({f"{side.word}.{end}": side.word.encode() for side in (OWN, FOREIGN) for end in ENDS})
-    fill(store)
-    with open_site(store, imports=worker, nodes=nodes) as site:
-        site.employee("bounded", reach=REACH)
+    with open_town(store, url, tmp_path) as site:
         yield site
 
 
@@ -106,7 +77,7 @@ def walk(site: TestSite, get: Any, *, api: bool) -> dict[str, int]:
             for way in filled(path, *sides):
                 answer = get(way)
                 statuses[way] = answer.status_code
-                beyond = FOREIGN in sides
+                beyond = FOREIGN in sides and path not in SAYS_NOTHING
                 asked = [each for each in FOREIGN.marks if each in way.lower()]
                 leaks = [mark for mark in told(answer) if mark not in asked]
                 if leaks:
@@ -129,7 +100,8 @@ def test_no_page_shows_anything_of_another_company(town: TestSite, browser: Brow
             assert statuses[f"/{name}"] == 200, name
             assert statuses[f"/{name}.csv"] == 200, name
             assert statuses[f"/{name}/{OWN.id}"] == 200, name
-            assert OWN.word in browser.get(f"/{name}/{OWN.id}").text, name
+            if name != "sos-numbers":  # it has digits alone
+                assert OWN.word in browser.get(f"/{name}/{OWN.id}").text, name
     assert OWN.word in browser.get(f"/calls/{OWN.call}").text
 
 
@@ -144,40 +116,18 @@ def test_no_request_of_the_api_tells_anything_of_another_company(town: TestSite)
             assert program.get(f"/api/v1/{name}").json()["total"] == 1, name
 
 
-def test_who_shares_a_gate_sees_the_gate_and_nothing_of_who_shares_it(
-    town: TestSite, browser: Browser
-) -> None:
-    fill_gate(town.store)
-    program = town.token(reach=REACH)
-    for way in (
-        f"/houses/{OWN.id}",
-        f"/entrances/{GATE}",
-        f"/domophones/{GATE}",
-        "/calls",
-        f"/house/{OWN.id}/grid",
-    ):
-        answer = browser.get(way)
-        assert answer.status_code == 200, way
-        assert not told(answer), way
-    for way in (f"houses/{OWN.id}/doors", f"entrances/{GATE}/houses", f"domophones/{GATE}", "calls"):
-        answer = program.get(f"/api/v1/{way}")
-        assert answer.status_code == 200, way
-        assert not told(answer), way
-    assert "ворота" in browser.get(f"/houses/{OWN.id}").text
-
-
 # --- lists, and what finds -----------------------------------------------------------------------------------------
 
 
-def texts_of(store: Store, name: str, field: str) -> str:
+def texts_of(store: Store, name: str, field: str, side: Side = FOREIGN) -> str:
     """What the other company's record has in a field, as a filter takes it."""
     resource = all_resources()[name]
     column = resource.field(field).column
     with store.reading() as connection:
         found = connection.execute(
-            sa.select(column).select_from(resource.source).where(resource.id == FOREIGN.id)
+            sa.select(column).select_from(resource.source).where(resource.id == side.id)
         ).scalar()
-    return str(getattr(found, "value", found) or FOREIGN.word)
+    return str(getattr(found, "value", found) or side.word)
 
 
 def test_no_filter_finds_or_counts_what_is_another_company_s(town: TestSite) -> None:
@@ -193,6 +143,8 @@ def test_no_filter_finds_or_counts_what_is_another_company_s(town: TestSite) -> 
                 continue
             reference = field.kind is Kind.REFERENCE
             value = FOREIGN.id if reference else texts_of(town.store, name, field.name)
+            if not reference and value == texts_of(town.store, name, field.name, OWN):
+                continue  # a city's: both have it
             answer = program.get(f"/api/v1/{name}", params={field.name: value})
             total = answer.json().get("total") if answer.status_code == 200 else None
             if (

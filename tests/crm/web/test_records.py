@@ -38,6 +38,18 @@ def test_what_is_wrong_is_said_and_nothing_that_was_typed_is_lost(site: TestSite
     assert answer.text.count('class="error"') == 2
 
 
+def test_all_that_is_wrong_is_said_at_once(site: TestSite) -> None:
+    site.employee("john")
+    wrong = {"sip_user": "a b", "mac": "zz", "vendor": "beward", "url": "ftp://x", "floor": "first"}
+
+    answer = site.browser("john").post("/domophones", {**wrong, "sip_password": "x"})
+
+    assert answer.status_code == 422
+    for field in ("sip_user", "mac", "url", "floor"):
+        assert f'id="f-{field}-error"' in answer.text
+        assert f'value="{wrong[field]}"' in answer.text
+
+
 def test_nobody_sees_beyond_his_reach(site: TestSite, houses: Houses) -> None:
     mine, other = houses.house("1"), houses.house("2")
     flat = houses.flat(other, "7")

@@ -55,6 +55,7 @@ def test_every_answer_forbids_scripts_and_frames_and_guessing_of_types(site: Tes
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     if not path.startswith("/static/"):
         assert answer.headers["cache-control"] == "no-store"
     assert "make_app" not in answer.text

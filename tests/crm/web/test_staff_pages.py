@@ -158,3 +158,11 @@ def test_sign_ins_and_the_history_are_for_who_may_everywhere(site: TestSite, hou
     assert "admin" not in browser.text("/employees")
     assert "command line" not in browser.text("/changes").partition("CSV")[2]
     assert browser.get("/employees/1").status_code == 404
+
+
+def test_there_is_no_empty_form_for_what_is_made_in_another_way(site: TestSite) -> None:
+    admin = site.browser()
+
+    for name in ("groups", "employees", "tokens", "sign-ins", "changes", "flat-blocks", "entrances"):
+        assert admin.get(f"/{name}/new").status_code == 404, name
+    assert admin.get("/cities/new").status_code == 200
