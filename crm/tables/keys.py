@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm.model import Base, enum_type, to
 
+_LOST = sa.text("lost_at IS NOT NULL")  # so few of all that an index of them alone is small
+
 
 class Technology(Enum):
     """What a key is inside."""
@@ -37,6 +39,7 @@ class Key(Base):
     """
 
     __tablename__ = "keys"
+    __table_args__ = (sa.Index("ix_keys_lost", "id", postgresql_where=_LOST, sqlite_where=_LOST),)
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(sa.String(20), unique=True)
     technology: Mapped[Technology] = mapped_column(enum_type(Technology), default=Technology.UNKNOWN)

@@ -126,9 +126,13 @@ class Change(Base):
     """
 
     __tablename__ = "changes"
-    __table_args__ = (sa.Index(None, "entity", "entity_id", "id"), sa.Index(None, "by", "id"))
+    __table_args__ = (
+        sa.Index(None, "entity", "entity_id", "id"),
+        sa.Index(None, "by", "id"),
+        sa.Index(None, "at", "id"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
-    at: Mapped[float] = mapped_column(index=True)
+    at: Mapped[float]
     by: Mapped[str] = mapped_column(sa.String(32))
     who: Mapped[str]
     address: Mapped[str] = mapped_column(sa.String(64), default="")

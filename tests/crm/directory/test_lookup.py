@@ -21,6 +21,11 @@ Dial = Callable[..., Lookup]
 
 
 @pytest.fixture
+def houses(store: Store) -> Houses:
+    return Houses(store)
+
+
+@pytest.fixture
 def dial(store: Store) -> Dial:
     def dial(sip_user: str, dialled: str, now: float = NOW) -> Lookup:
         with store.reading() as connection:

@@ -40,7 +40,9 @@ def with_second_factor(site: TestSite, login: str) -> pyotp.TOTP:
     browser = site.browser(login)
     secret = enrol(site.store, Seal(KEY), id).secret
     totp = pyotp.TOTP(secret)
-    done = browser.post("/profile/second-factor/confirm", {"old": PASSWORD, "code": totp.at(time.time() - 30)})
+    done = browser.post(
+        "/profile/second-factor/confirm", {"old": PASSWORD, "code": totp.at(time.time() - 30)}
+    )
     assert done.status_code == 303
     assert get_self(site.store, id).totp_on
     return totp

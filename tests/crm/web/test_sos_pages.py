@@ -89,7 +89,7 @@ def test_a_panels_112_is_tested_from_its_page(store: Store, world: SosWorld) -> 
     assert browser.post(f"/sos/tests/{id}/take-back").status_code == 409
     finish_test(store, id, True, "somebody answered", "call-9", world.now + 12)
     text = browser.text(f"/sos/tests/{id}/state")
-    assert "прошла somebody answered" in text
+    assert "прошла ответил somebody" in text
     assert "Проверить ещё раз" in text
 
     again = int(browser.post("/sos/tests", {"panel": "p1"}).headers["location"].rpartition("/")[2])
