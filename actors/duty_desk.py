@@ -75,13 +75,22 @@ class DutyDesk:
         """A call is in this state now. What is on the board already is not told again."""
         self._safely(lambda: self._show(row))
 
-    def alarm(self, kind: Alarm, about: str, what: Said | str, lasting_s: float | None = None) -> None:
+    def alarm(
+        self,
+        kind: Alarm,
+        about: str,
+        what: Said | str,
+        lasting_s: float | None = None,
+        *,
+        another: bool = True,
+    ) -> None:
         """Raise an alarm about something, or say that it still stands; told once until it is over.
 
-        With `lasting_s` it ends by itself after that time, counted anew from each repetition.
+        With `lasting_s` it ends by itself after that time, counted anew from each repetition. Each time that it is raised
+        is counted; not so with `another` False, where the same state was only looked at again.
         """
         said = Said(what) if isinstance(what, str) else what
-        self._safely(lambda: self._raise(kind, clean(about), said, lasting_s))
+        self._safely(lambda: self._raise(kind, clean(about), said, lasting_s, another))
 
     def over(self, kind: Alarm, about: str, text: str = "") -> None:
         """The alarm has ended, if it stood; `text` says why."""
@@ -160,14 +169,14 @@ class DutyDesk:
 
     # --- alarms ------------------------------------------------------------------------------
 
-    def _raise(self, kind: Alarm, about: str, said: Said, lasting_s: float | None) -> None:
+    def _raise(self, kind: Alarm, about: str, said: Said, lasting_s: float | None, another: bool) -> None:
         now, at = trio.current_time(), time.time()
         until = math.inf if lasting_s is None else now + lasting_s
         words = attrs.asdict(said)
         standing = self._alarms.get((kind, about))
         if standing is not None:
             alarm = standing.alarm
-            standing.alarm = attrs.evolve(alarm, **words, at=at, count=alarm.count + 1)
+            standing.alarm = attrs.evolve(alarm, **words, at=at, count=alarm.count + another)
             standing.until = until
         else:
             alarm = Raised(kind=kind, about=about, **words, since=at, at=at)

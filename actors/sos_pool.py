@@ -252,10 +252,11 @@ class SosPool:
             return
         numbers, spare = len(self.pool.numbers), self.pool.spare(self._wall_clock())
         if self._books.version >= 0 and not numbers:
-            self._desk.alarm(Alarm.NO_NUMBER, self.name, said(Says.NO_NUMBER))
+            self._desk.alarm(Alarm.NO_NUMBER, self.name, said(Says.NO_NUMBER), another=False)
         else:
             self._desk.over(Alarm.NO_NUMBER, self.name)
         if numbers and spare <= self._config.low_numbers:
-            self._desk.alarm(Alarm.POOL_LOW, self.name, said(Says.POOL_LOW, spare=spare, numbers=numbers))
+            low = said(Says.POOL_LOW, spare=spare, numbers=numbers)
+            self._desk.alarm(Alarm.POOL_LOW, self.name, low, another=False)
         else:
             self._desk.over(Alarm.POOL_LOW, self.name)

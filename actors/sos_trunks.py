@@ -115,9 +115,9 @@ class Trunks:
         before, trunk.state = trunk.state, state
         match state:
             case EndpointState.MISSING:
-                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_MISSING))
+                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_MISSING), another=False)
             case EndpointState.OFFLINE:
-                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_OFFLINE))
+                self._desk.alarm(Alarm.TRUNK_DOWN, name, said(Says.TRUNK_OFFLINE), another=False)
             case EndpointState.ONLINE if (
                 before is not state and trio.current_time() - trunk.failed_at >= self._again_s
             ):

@@ -35,6 +35,7 @@ from live import (
 )
 
 ROWS = 60
+UNKNOWN = "–"
 SPARK_WIDTH, SPARK_HEIGHT = 118, 20
 KINDS = {
     "visitor": "",
@@ -64,7 +65,7 @@ ALARMS = {
     "city_unknown": "a panel's city is unknown",
     "guarantee_broken": "a guaranteed number was lent again",
     "call_failed": "a 112 call failed",
-    "no_number": "a 112 call had no number",
+    "no_number": "a pool has no number",
     "database_away": "the database is away",
     "test_failed": "a 112 test failed",
     "node_away": "a node does not answer",
@@ -97,6 +98,7 @@ class BoardView:
     def event(self, board: LiveBoard) -> bytes:
         """JSON: see static/board.js for what becomes of it."""
         viewer = self.viewer
+        known = any(not node.away for node in board.nodes)
         board = limited(board, viewer.within)
         words = languages.translations(viewer.language)
         clock = show.Clock(board.at, ZoneInfo(viewer.zone), viewer.language)
@@ -105,7 +107,9 @@ class BoardView:
         self._tell(news, "sos", [row_of(call, viewer, words, clock) for call in urgent])
         if not self.live:
             return bytes(_encode(news))
-        self._tell(news, "figures", figures(board, viewer.language, whole=viewer.within is None))
+        self._tell(news, "known", known)
+        whole = viewer.within is None
+        self._tell(news, "figures", figures(board, viewer.language, whole=whole, known=known))
         if viewer.within is None:
             self._tell(news, "spark", spark(board.series))
             self._tell(news, "links", [links_of(each, viewer.language) for each in board.nodes])
@@ -133,8 +137,8 @@ def is_urgent(call: LiveCall) -> bool:
     return call.kind in EMERGENCIES and call.state is not CallState.OVER
 
 
-def figures(board: LiveBoard, language: str, *, whole: bool) -> dict[str, str]:
-    """The numbers on top, as text."""
+def figures(board: LiveBoard, language: str, *, whole: bool, known: bool = True) -> dict[str, str]:
+    """The numbers on top, as text; dashes while no node says what goes on."""
     now = board.now
     found = {
         "calls": show.number(now.calls),
@@ -145,7 +149,7 @@ def figures(board: LiveBoard, language: str, *, whole: bool) -> dict[str, str]:
     }
     if whole:
         found["pace"] = show.decimal(board.calls_per_s, language)
-    return found
+    return found if known else dict.fromkeys(found, UNKNOWN)
 
 
 def spark(series: Sequence[int]) -> str:
@@ -219,16 +223,19 @@ def row_of(call: LiveCall, viewer: Viewer, words: NullTranslations, clock: show.
     """A call as a row: what is shown, and where that leads; "since" ticks in the browser."""
     may = viewer.rights.may
     state, text = call.state.value, state_words(call, words)
+    kind = words.gettext(KINDS.get(call.kind, call.kind)) if KINDS.get(call.kind, call.kind) else ""
+    rings = call.kind in ("visitor", "test_ring")
     row = {
         "i": call.call_id,
         "o": call.started_at,
         "t": clock(call.started_at),
-        "k": words.gettext(KINDS.get(call.kind, call.kind)) if KINDS.get(call.kind, call.kind) else "",
+        "k": kind,
         "a": call.address or call.panel,
         "f": call.flat or call.dialled,
         "s": state,
         "w": text,
-        "acc": call.answered_by,
+        "kw": f"{kind} · {text}" if kind else text,
+        "acc": call.answered_by if rings else call.number,
         "n": call.number,
     }
     if call.state is not CallState.OVER:
@@ -239,7 +246,7 @@ def row_of(call: LiveCall, viewer: Viewer, words: NullTranslations, clock: show.
         row["flat"] = f"/flats/{call.flat_id}"
     if call.panel and may(Right.DEVICES_VIEW):
         row["panel"] = f"/board/panel/{call.panel}"
-    if call.answered_by and may(Right.PEOPLE_VIEW) and call.kind in ("visitor", "test_ring"):
+    if call.answered_by and rings and may(Right.PEOPLE_VIEW):
         row["account"] = f"/board/account/{call.answered_by}"
     if call.door_at is not None:
         row["d"] = words.gettext("door opened")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from attrs import evolve
+from attrs import evolve, frozen
 from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
@@ -25,6 +25,7 @@ from crm.site import Site, part, site_of
 from crm.sos import desk as sos_desk
 from crm.sos import numbers as sos_numbers
 from crm.sos.desk import LeaseFilter
+from crm.sos.stands import PoolStands, Stands
 from crm.sos.text import places_of, why
 from crm.values.sos import Standing
 from crm.web import show
@@ -57,6 +58,15 @@ STANDING = {
 }
 
 
+@frozen
+class PoolInShort:
+    """A pool on the board: how many of its numbers can be lent without breaking a guarantee, and how bad that is."""
+
+    whole: Stands
+    spare: int
+    shape: str
+
+
 def _settings(site: Site) -> Config:
     found: Config = part(site, "settings", "the configuration of 112")
     return found
@@ -71,6 +81,25 @@ def sos(request: Asked) -> Response[str]:
 def pools_part(request: Asked) -> Response[str]:
     """The columns alone."""
     return render(request, "sos_pools.html", **_pools(request))
+
+
+@get("/board/pools", sync_to_thread=True)
+def board_pools(request: Asked) -> Response[str]:
+    """The pools in a line each, for the board: the emptiest first."""
+    site = site_of(request)
+    settings = _settings(site)
+    found = sos_desk.pools(settings, site.store, request.user.who, site.now())
+    pools = sorted((_in_short(each, settings.sos.low_numbers) for each in found.pools), key=_by_spare)
+    return render(request, "board_pools.html", pools=pools, default=DEFAULT)
+
+
+def _in_short(pool: PoolStands, low: int) -> PoolInShort:
+    spare = pool.whole.free + pool.whole.kept
+    return PoolInShort(pool.whole, spare, "act" if not spare else "look" if spare <= low else "fine")
+
+
+def _by_spare(pool: PoolInShort) -> float:
+    return pool.spare / max(1, pool.whole.numbers)
 
 
 @post("/sos/numbers", sync_to_thread=True, status_code=200)
@@ -291,6 +320,7 @@ def _above_numbers(site: Site, request: Asked) -> list[Action]:
 PAGES: list[Any] = [
     sos,
     pools_part,
+    board_pools,
     change_numbers,
     leases_page,
     leases_csv,

@@ -149,6 +149,14 @@ async def test_an_alarm_is_told_once_until_it_is_over(autojump_clock: MockClock)
     assert len(logs) == 1
 
 
+async def test_a_state_that_is_looked_at_again_is_told_as_it_is_now_but_not_counted() -> None:
+    desk = quiet()
+    for spare in (2, 2, 1):
+        desk.alarm(Alarm.POOL_LOW, "tula", f"{spare} of 40", another=False)
+    (alarm,) = desk.alarms()
+    assert (alarm.text, alarm.count) == ("1 of 40", 1)
+
+
 async def test_an_alarm_of_one_moment_ends_by_itself_counted_from_its_repetition(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

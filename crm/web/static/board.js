@@ -18,6 +18,7 @@
   const emergencies = []; // views of 112 calls
   let source = null;
   let fresh = true;
+  let known = true; // whether any node says what goes on
   let ahead_ms = 0; // how far the server's clock is before ours
   let came_at = performance.now();
   let heard = false;
@@ -58,10 +59,10 @@
   const fill = (view, call) => {
     if (view.call === call) return;
     view.call = call;
-    for (const part of ["t", "a", "f", "w", "acc", "k", "d", "n"]) write(view.parts[part], call[part] || "");
+    for (const part of ["t", "a", "f", "w", "kw", "acc", "k", "d", "n"]) write(view.parts[part], call[part] || "");
     lead(view, "a", call.panel);
     lead(view, "f", call.flat);
-    lead(view, "w", call.call);
+    lead(view, "kw", call.call);
     lead(view, "acc", call.account);
     if (view.root.dataset.state !== call.s) view.root.dataset.state = call.s;
     tick(view);
@@ -97,7 +98,8 @@
       shown.set(call.i, view);
       list.insertBefore(view.root, next);
     }
-    byId("no-calls").hidden = shown.size > 0;
+    byId("no-calls").hidden = shown.size > 0 || !known;
+    byId("not-known").hidden = shown.size > 0 || known;
   };
   const views = new WeakMap();
 
@@ -170,7 +172,7 @@
     for (const [name, text] of Object.entries(figures)) {
       const place = board.querySelector(`[data-figure="${name}"]`);
       if (place && place.textContent !== text) place.textContent = text;
-      if (place && name === "sos") place.classList.toggle("loud", text !== "0");
+      if (place && name === "sos") place.classList.toggle("loud", /[1-9]/.test(text));
     }
   };
 
@@ -187,6 +189,7 @@
     for (const id of news.gone || []) model.delete(id);
     for (const call of news.new || []) model.set(call.i, call);
     for (const call of news.changed || []) model.set(call.i, call);
+    if (news.known !== undefined) known = news.known;
     if (news.figures) setFigures(news.figures);
     if (news.spark !== undefined) byId("spark").setAttribute("d", news.spark);
     if (news.links) setLinks(news.links);

@@ -25,6 +25,7 @@ from live import (
     LiveBoard,
     LiveCall,
     LiveNode,
+    NodeRow,
     Within,
     limited,
 )
@@ -62,9 +63,12 @@ def answer(*calls: LiveCall, **changes: Any) -> LiveNode:
     return attrs.evolve(said("node1"), now=counts, calls=calls, **changes)
 
 
-def board(*calls: LiveCall) -> LiveBoard:
+def board(*calls: LiveCall, away: str = "") -> LiveBoard:
     counts = Counts(ringing=len(calls))
-    return LiveBoard(at=NOW, calls_per_s=1.5, series=(1, 3), now=counts, nodes=(), alarms=(), calls=calls)
+    node = NodeRow(url="http://10.0.0.1:8088", node="node1", away=away)
+    return LiveBoard(
+        at=NOW, calls_per_s=1.5, series=(1, 3), now=counts, nodes=(node,), alarms=(), calls=calls
+    )
 
 
 def view(within: Within | None = None, language: str = "en") -> BoardView:
@@ -105,6 +109,25 @@ def test_who_is_bounded_is_told_of_calls_of_his_panels_and_nothing_of_nodes() ->
     assert not {"links", "alarms", "spark"} & set(mine)
     assert "pace" not in mine["figures"]
     assert limited(board(call("b", "p2")), Within(frozenset())).now == Counts()
+
+
+def test_what_no_node_says_is_not_known_and_not_nought() -> None:
+    mine = view()
+
+    before = told(mine, board(away="no connection"))
+    after = told(mine, board())
+
+    assert (before["known"], set(before["figures"].values())) == (False, {"–"})
+    assert (after["known"], after["figures"]["calls"]) == (True, "0")
+
+
+def test_a_row_says_what_kind_of_call_it_is_and_by_which_number_112_goes() -> None:
+    back = call("b", kind="call_back", state=CallState.TALKING, answered_by="p1@tel", number="+73512000001")
+
+    row = told(view(), board(attrs.evolve(back, state=CallState.OVER, outcome="talked")))["new"][0]
+
+    assert row["kw"] == f"112 calls back · {row['w']}"
+    assert row["acc"] == "+73512000001"
 
 
 def test_a_112_call_stands_above_the_list_until_it_is_over() -> None:

@@ -31,6 +31,20 @@ def test_the_page_shows_pools_and_who_stands_behind_which_number(world: SosWorld
     assert "Test now" not in text
 
 
+def test_the_board_has_a_line_for_each_pool_the_emptiest_first(world: SosWorld) -> None:
+    world.site.employee("duty", [Right.SOS_VIEW])
+    browser = world.site.browser("duty")
+
+    assert "Челябинск 2 of 4 can be lent" in browser.text("/board/pools")
+    assert 'class="state look"' in browser.get("/board/pools").text  # no more than [sos] low_numbers
+    assert (
+        world.site.browser("nobody" if world.site.employee("nobody", []) else "")
+        .get("/board/pools")
+        .status_code
+        == 403
+    )
+
+
 def test_who_stood_behind_a_number_is_told_for_any_time(world: SosWorld) -> None:
     browser = world.site.browser()
     number = NUMBERS[1].replace("+7", "8 ")
