@@ -6,17 +6,19 @@ A password of an account comes in and goes no further: what is kept of it is HA1
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values
 from crm.model import Account, AccountFlat, Domophone, Phone, PhoneFlat, Platform, table
-from crm.rights import Reach, Right
+from crm.rights import EVERYWHERE, Reach, Right
 from crm.search.places import begins
 from crm.sections.people import (
     RESIDENTS,
     SECTION,
+    at_home,
     by_flat,
     need_all_flats,
     need_flat,
@@ -24,6 +26,7 @@ from crm.sections.people import (
     role,
     through_flats,
 )
+from crm.sections.shared import with_field
 from crm.who import Who
 
 DOMAIN = "teledom"
@@ -75,6 +78,14 @@ def _account_written(
         need_all_flats(connection, who, _HAS, "account_id", id, why)
 
 
+_home = at_home("home", "Rings at", _HAS, "account_id", ACCOUNTS.c.id)
+
+
+@lru_cache(64)
+def _accounts_seen(seen: Reach) -> Resource:
+    return with_field(ACCOUNTS_RESOURCE, _home(seen))
+
+
 ACCOUNTS_RESOURCE = Resource(
     name="accounts",
     entity="account",
@@ -88,6 +99,7 @@ ACCOUNTS_RESOURCE = Resource(
     view=Right.PEOPLE_VIEW,
     edit=Right.PEOPLE_EDIT,
     reach=through_flats(_HAS, "account_id", ACCOUNTS.c.id),
+    seen=lambda seen: _accounts_seen(seen),
     check=_check_account,
     prepare=_prepare_account,
     written=_account_written,
@@ -105,6 +117,7 @@ ACCOUNTS_RESOURCE = Resource(
             where=lambda text: begins(ACCOUNTS.c.sip_user, text),
             example="7351001",
         ),
+        _home(EVERYWHERE),
         Field(
             name="domain",
             label="SIP domain",

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import evolve
 
 from crm.desk.resource import Field, Find, Kind, Link, Resource, Row, Values, choices
 from crm.devices.access import panels_near
@@ -25,7 +24,7 @@ from crm.model import (
 from crm.rights import EVERYWHERE, Reach, Right
 from crm.sections import ties
 from crm.sections.reached import check_reached, prepare_reached, reached_fields
-from crm.sections.shared import clean_mac, clean_phone
+from crm.sections.shared import clean_mac, clean_phone, with_field
 from crm.who import Invalid, Who
 
 DOMOPHONES = table(Domophone)
@@ -95,8 +94,7 @@ def _address(seen: Reach = EVERYWHERE) -> Field:
 @lru_cache(64)
 def _seen(seen: Reach) -> Resource:
     """As somebody sees them who sees some houses only: one at a gate stands at the first of his."""
-    fields = [_address(seen) if each.name == "address" else each for each in DOMOPHONES_RESOURCE.fields]
-    return evolve(DOMOPHONES_RESOURCE, fields=tuple(fields))
+    return with_field(DOMOPHONES_RESOURCE, _address(seen))
 
 
 DOMOPHONES_RESOURCE = Resource(

@@ -26,6 +26,7 @@ from crm.sections.shared import (
     reach_by_entrance,
     reach_of_houses,
     read_id,
+    with_field,
 )
 from crm.who import Conflict, Who
 
@@ -89,13 +90,9 @@ def _house_of_entrance(seen: Reach = EVERYWHERE) -> Field:
 @lru_cache(64)
 def _entrances_seen(seen: Reach) -> Resource:
     """As somebody sees them who sees some houses only: a gate stands at the first of his."""
-    fields = [
-        _house_of_entrance(seen) if each.name == "house_id" else each for each in ENTRANCES_RESOURCE.fields
-    ]
     return evolve(
-        ENTRANCES_RESOURCE,
+        with_field(ENTRANCES_RESOURCE, _house_of_entrance(seen)),
         title=_entrance_title(seen),
-        fields=tuple(fields),
         picked_by=lambda text: _picked_entrance(text, seen),
     )
 

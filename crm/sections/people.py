@@ -6,6 +6,8 @@ Each is within somebody's reach if one of its flats is; what has no flat yet, on
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +15,11 @@ import sqlalchemy as sa
 from crm.desk.resource import Field, Find, Kind, Link, Reaches, Resource, Row, Values, choices
 from crm.keys.panels import sync_keys
 from crm.model import Role, table
-from crm.rights import Reach, Right
+from crm.rights import EVERYWHERE, Reach, Right
 from crm.search.index import Indexed, reindex
 from crm.search.places import begins, words_match
 from crm.search.text import phones_of, words_of
-from crm.sections.shared import FLATS, HOUSES, clean_phone, read_id
+from crm.sections.shared import FLAT_TITLE, FLATS, FLATS_IN_HOUSES, HOUSES, clean_phone, read_id, with_field
 from crm.tables.keys import KeyBinding, KeyScope
 from crm.tables.people import Resident, ResidentFlat
 from crm.tables.search import SearchWord
@@ -55,6 +57,22 @@ def by_flat(link: sa.Table, mine: str, own: sa.ColumnElement[Any]) -> tuple[Fiel
         Field(name="house_id", label="House", refers_to="houses", where=of_house, **about),
         Field(name="flat_id", label="Flat", refers_to="flats", where=of_flat, **about),
     )
+
+
+def at_home(
+    name: str, label: str, link: sa.Table, mine: str, own: sa.ColumnElement[Any]
+) -> Callable[[Reach], Field]:
+    """A column of a list: the first flat of those that `link` joins, and that somebody may see."""
+    flats = link.join(FLATS_IN_HOUSES, FLATS.c.id == link.c.flat_id)
+    first = sa.select(FLAT_TITLE).select_from(flats).where(link.c[mine] == own).order_by(FLATS.c.id).limit(1)
+
+    def field(seen: Reach) -> Field:
+        column = first.where(seen.of_houses()).correlate(own.table).scalar_subquery()
+        return Field(
+            name=name, label=label, column=column, written=False, example="Челябинск, ул. Ленина 5, кв. 42"
+        )
+
+    return field
 
 
 def role(column: Any) -> Field:
@@ -136,6 +154,14 @@ def _lives_elsewhere(connection: sa.Connection, resident: int, flat: int) -> Non
     sync_keys(connection, connection.scalars(_keys_of(resident)).all(), time.time())
 
 
+_home = at_home("home", "Lives at", _LIVES, "resident_id", RESIDENTS.c.id)
+
+
+@lru_cache(64)
+def _residents_seen(seen: Reach) -> Resource:
+    return with_field(RESIDENTS_RESOURCE, _home(seen))
+
+
 RESIDENTS_RESOURCE = Resource(
     name="residents",
     entity="resident",
@@ -149,6 +175,7 @@ RESIDENTS_RESOURCE = Resource(
     view=Right.PEOPLE_VIEW,
     edit=Right.PEOPLE_EDIT,
     reach=through_flats(_LIVES, "resident_id", RESIDENTS.c.id),
+    seen=lambda seen: _residents_seen(seen),
     check=_check_resident,
     written=_resident_written,
     picked_ids=_picked,
@@ -173,6 +200,7 @@ RESIDENTS_RESOURCE = Resource(
             ids=_phoned,
             example="+79123456789",
         ),
+        _home(EVERYWHERE),
         Field(
             name="email",
             label="E-mail",

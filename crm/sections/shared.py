@@ -8,8 +8,9 @@ import zoneinfo
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import evolve
 
-from crm.desk.resource import Values
+from crm.desk.resource import Field, Resource, Values
 from crm.model import City, EntranceFlat, Flat, House, HouseEntrance, Street, table
 from crm.rights import Reach
 from crm.who import Who
@@ -23,6 +24,12 @@ FLATS_IN_HOUSES = FLATS.join(HOUSES, HOUSES.c.id == FLATS.c.house_id).join(
 )
 HOUSE_TITLE: sa.ColumnElement[str] = CITIES.c.name + ", " + HOUSES.c.street + " " + HOUSES.c.number
 FLAT_TITLE: sa.ColumnElement[str] = HOUSE_TITLE + ", кв. " + FLATS.c.number
+
+
+def with_field(resource: Resource, field: Field) -> Resource:
+    """The same with `field` in place of its field of that name."""
+    fields = [field if each.name == field.name else each for each in resource.fields]
+    return evolve(resource, fields=tuple(fields))
 
 
 def reach_of_houses(reach: Reach) -> sa.ColumnElement[bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from crm.rights import Right, Rights
@@ -31,6 +33,12 @@ class Section:
 
     label: str
     items: tuple[Item, ...]
+
+
+def path_of(sections: Sequence[Section], path: str) -> str:
+    """The path of the item that a page at `path` belongs to, the closest one; "": to none."""
+    paths = (item.path for section in sections for item in section.items)
+    return max((each for each in paths if f"{path}/".startswith(f"{each}/")), key=len, default="")
 
 
 @frozen

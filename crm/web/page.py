@@ -27,7 +27,7 @@ from crm.rights import Right
 from crm.site import Site, site_of
 from crm.web import language as languages
 from crm.web import show
-from crm.web.menu import Section
+from crm.web.menu import Section, path_of
 from crm.who import Who
 
 HERE = Path(__file__).resolve().parent
@@ -160,6 +160,7 @@ def environment(language: str) -> jinja2.Environment:
     made.globals |= {"icon": icon, "static": static, "with_query": with_query}
     made.filters |= show.FILTERS
     # Not `_`: what a message says may come from anywhere, so it is escaped, and a "%" in it is a "%".
+    made.filters["path_of"] = path_of
     made.filters["said"] = partial(languages.say, language)
     made.filters["worded"] = partial(show.worded, language=language)
     made.filters["duration"] = partial(show.duration, language=language)

@@ -165,3 +165,23 @@ def test_nobody_is_moved_out_of_other_houses(site: TestSite, houses: Houses) -> 
     homes = admin.get(resident).text.partition('id="link-flats"')[2].partition("</table>")[0]
     assert "кв. 8" in homes
     assert "кв. 7" not in homes
+
+
+def test_a_list_says_where_somebody_lives_by_a_flat_that_the_reader_may_see(
+    site: TestSite, houses: Houses
+) -> None:
+    mine, other = houses.house("1"), houses.house("2")
+    far, near = houses.flat(other, "77"), houses.flat(mine, "42")
+    admin = site.browser()
+    account = {"sip_user": "7351778", "password": "s"}
+    id = (
+        admin.post("/move-in", {"flat_id": str(far), "name": "Свой", **account})
+        .headers["location"]
+        .rpartition("/")[2]
+    )
+    admin.post("/move-in", {"flat_id": str(near), "resident_id": id})
+    site.employee("manager", [Right.PEOPLE_VIEW], Reach(houses=frozenset({mine})))
+
+    assert "ул. Ленина 2, кв. 77" in admin.text("/residents")
+    assert "ул. Ленина 2, кв. 77" in admin.text("/accounts")
+    assert "ул. Ленина 1, кв. 42" in site.browser("manager").text("/residents")

@@ -31,6 +31,14 @@ def test_the_page_shows_pools_and_who_stands_behind_which_number(world: SosWorld
     assert "Test now" not in text
 
 
+def test_one_item_of_the_menu_is_where_somebody_is(world: SosWorld) -> None:
+    browser = world.site.browser()
+
+    for path in ("/sos", "/sos/leases", "/sos/overdue", "/cities"):
+        here = browser.get(path).text.split('aria-current="page"')
+        assert len(here) == 2, path
+
+
 def test_the_board_has_a_line_for_each_pool_the_emptiest_first(world: SosWorld) -> None:
     world.site.employee("duty", [Right.SOS_VIEW])
     browser = world.site.browser("duty")
