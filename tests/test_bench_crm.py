@@ -61,12 +61,20 @@ def test_filling_leaves_the_schema_as_the_migrations_made_it(filled: Filled, sto
     import alembic.migration
 
     with store.reading() as connection:
-        context = alembic.migration.MigrationContext.configure(connection, opts={"compare_type": True})
+        # PostgreSQL writes an index's expression in its own way: that these are there is all that can be compared.
+        options = {"compare_type": True, "include_object": lambda thing, *_: not _has_expression(thing)}
+        context = alembic.migration.MigrationContext.configure(connection, opts=options)
         differing = alembic.autogenerate.compare_metadata(context, Base.metadata)
+        indexes = sa.inspect(connection).get_indexes("flat_blocks")
         unchecked = connection.scalar(sa.text("SELECT count(*) FROM pg_constraint WHERE NOT convalidated"))
 
     assert differing == []
+    assert "ix_flat_blocks_ends_id" in {each["name"] for each in indexes}
     assert unchecked == 0
+
+
+def _has_expression(thing: object) -> bool:
+    return isinstance(thing, sa.Index) and not all(isinstance(each, sa.Column) for each in thing.expressions)
 
 
 @pytest.mark.real

@@ -196,7 +196,9 @@ def _stop_tasks(store: Store, id: int) -> None:
 def find_campaign(store: Store, id: int) -> Campaign:
     """Raises NoSuchCampaign."""
     with store.reading() as connection:
-        row = connection.execute(sa.select(_CAMPAIGNS).where(_CAMPAIGNS.c.id == id)).first()
+        known = 0 < id < 2**31  # PostgreSQL takes no other ids
+        query = sa.select(_CAMPAIGNS).where(_CAMPAIGNS.c.id == id)
+        row = connection.execute(query).first() if known else None
     if row is None:
         raise NoSuchCampaign(f"there is no campaign {id}: `teledom quality campaign list` shows them")
     return _campaign(row)
