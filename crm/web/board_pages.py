@@ -27,7 +27,9 @@ def board(request: Asked) -> Response[str]:
     who.need(Right.BOARD_VIEW)
     part(site, "nodes", "the live view")
     everywhere = who.rights.may_everywhere(Right.BOARD_VIEW)
-    return render(request, "board.html", whole=everywhere, spark=(SPARK_WIDTH, SPARK_HEIGHT))
+    pools = who.rights.may(Right.SOS_VIEW) and "settings" in site.parts
+    spark = (SPARK_WIDTH, SPARK_HEIGHT)
+    return render(request, "board.html", whole=everywhere, spark=spark, pools=pools)
 
 
 @asgi("/board/events", copy_scope=True)
