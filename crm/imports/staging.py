@@ -90,6 +90,9 @@ class Staging:
                 f"UPDATE {table} SET is_new = TRUE, id = nextval(pg_get_serial_sequence('{target}', 'id'))"
                 " WHERE id IS NULL"
             )
+            self.run(
+                f"ANALYZE {table}"
+            )  # what is joined by ids that it thinks are all null, it joins row by row
 
     def drop(self) -> None:
         for table in self._columns:
