@@ -187,5 +187,5 @@ def test_the_database_knows_the_ids_that_rows_were_given_before_it_joins_by_them
         staging.close_tables()
         staging.give_ids("import_doors", "entrances")
         known = "SELECT null_frac FROM pg_stats WHERE tablename = 'import_doors' AND attname = 'id'"
-        # With the table's own statistics from before all would be null, and a join with it a look through it for each row.
+        # By those from before all are null, so that a join with it is a look through all of it for each row.
         assert staging.is_sqlite or staging.run(known).scalar() == 0
