@@ -17,15 +17,15 @@ from typing import TypeVar
 import trio
 
 from actors.db_queue import DbQueue
+from actors.panel_access import unsealed
 from crm.devices.panel_access import pin_certificate
 from crm.devices.queue import Claim, Item, Told, What, claim_panel, due_panels, finish, take_back
 from crm.keys.panels import refresh_blocks, sweep_keys
-from crm.sealed import Seal, SealError
+from crm.sealed import SealError
 from crm.store import Store
 from logs import get_logger
 from telephony.panels import open_panel
 from telephony.panels.interface import (
-    PanelAccess,
     PanelAnswer,
     PanelCannot,
     PanelDriver,
@@ -136,10 +136,7 @@ class Deliveries:
     async def _ask(self, claim: Claim, told: list[Told]) -> None:
         access, pins = claim.access, list[str]()
         try:
-            password = Seal(self._secret_key).open(access.sealed) if access.sealed else ""
-            known = PanelAccess(
-                vendor=access.vendor, url=access.url, user=access.user, password=password, pin=access.pin
-            )
+            known = unsealed(access, self._secret_key)
             connecting = open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append, ours=self._ours)
             async with connecting as panel:
                 await self._tell_all(panel, claim, told)

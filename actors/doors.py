@@ -13,10 +13,11 @@ from typing import TypeVar
 import sqlalchemy as sa
 import trio
 
+from actors.panel_access import unsealed
 from crm.changes import note_change
 from crm.devices.access import panel_door, pin_relay_certificate, relay_door
 from crm.devices.panel_access import StoredAccess, pin_certificate
-from crm.sealed import Seal, SealError
+from crm.sealed import SealError
 from crm.store import Store, StoreError
 from crm.who import Who
 from logs import get_logger
@@ -97,10 +98,7 @@ async def _open(
     pins: list[str] = []
     outcome = "not known: it was given up half-way"
     try:
-        password = Seal(secret_key).open(access.sealed) if access.sealed else ""
-        known = PanelAccess(
-            vendor=access.vendor, url=access.url, user=access.user, password=password, pin=access.pin
-        )
+        known = unsealed(access, secret_key)
         await opening(known, pins.append)
         outcome = "opened"
     except PanelAway as error:

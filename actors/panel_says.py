@@ -12,14 +12,15 @@ from typing import TypeVar
 import trio
 from attrs import frozen
 
+from actors.panel_access import unsealed
 from crm.devices.access import PanelDoor, panel_to_ask
 from crm.devices.panel_access import pin_certificate
-from crm.sealed import Seal, SealError
+from crm.sealed import SealError
 from crm.store import Store, StoreError
 from crm.who import Who
 from logs import get_logger
 from telephony.panels import open_panel
-from telephony.panels.interface import Idle, PanelAccess, PanelBusy, PanelError, Registration
+from telephony.panels.interface import Idle, PanelBusy, PanelError, Registration
 
 DEADLINE_S = 4.0  # for each of the two questions
 
@@ -56,10 +57,7 @@ async def ask_panel(
     found = await trio.to_thread.run_sync(_find, store, who, domophone_id)
     access, pins = found.access, list[str]()
     try:
-        password = Seal(secret_key).open(access.sealed) if access.sealed else ""
-        known = PanelAccess(
-            vendor=access.vendor, url=access.url, user=access.user, password=password, pin=access.pin
-        )
+        known = unsealed(access, secret_key)
         async with open_panel(known, deadline_s=deadline_s, on_pin=pins.append, ours=ours) as panel:
             registration = await _unless_busy(panel.registration)
             idle = await _unless_busy(panel.idle)

@@ -11,8 +11,9 @@ from functools import partial
 import trio
 from attrs import frozen
 
+from actors.panel_access import unsealed
 from crm.devices.panel_access import StoredAccess, find_access, pin_certificate
-from crm.sealed import Seal, SealError
+from crm.sealed import SealError
 from crm.store import Store, StoreError
 from crm.values.quality import Task
 from logs import Once, get_logger
@@ -21,7 +22,6 @@ from telephony.panels.interface import (
     AnswerMeans,
     Idle,
     LineTest,
-    PanelAccess,
     PanelBusy,
     PanelCannot,
     PanelError,
@@ -68,10 +68,7 @@ class PanelLooks:
         return look
 
     async def _ask(self, task: Task, access: StoredAccess) -> Look:
-        password = Seal(self._secret_key).open(access.sealed) if access.sealed else ""
-        known = PanelAccess(
-            vendor=access.vendor, url=access.url, user=access.user, password=password, pin=access.pin
-        )
+        known = unsealed(access, self._secret_key)
         pins: list[str] = []
         try:
             connecting = open_panel(known, deadline_s=self._deadline_s, on_pin=pins.append, ours=self._ours)

@@ -38,6 +38,11 @@ class Stands:
     reserve_free: int
     notes: Sequence[str]
 
+    @property
+    def spare(self) -> int:
+        """How many numbers can be lent without breaking a guarantee."""
+        return self.free + self.kept
+
 
 @frozen(kw_only=True)
 class NumberStands:

@@ -22,27 +22,14 @@ from crm.web import language as languages
 from crm.web import show
 from crm.who import Who
 
-ACTIONS: Mapping[str, str] = (
-    {
-        each: each
-        for each in (
-            *(
-                "create",
-                "update",
-                "delete",
-                "open",
-                "block",
-                "unblock",
-                "quality test",
-                "end session",
-                "end sessions",
-            ),
-            *("revoke", "unlock"),
-        )
-    }
-    | {"code": "a new code", "reset": "certificate forgotten", "lost": "key lost", "found": "key found again"}
-    | {"import": "import of a file"}
-)
+# What was done, where it is not said by its own name.
+ACTIONS: Mapping[str, str] = {
+    "code": "a new code",
+    "reset": "certificate forgotten",
+    "lost": "key lost",
+    "found": "key found again",
+    "import": "import of a file",
+}
 BESIDE: Mapping[str, Field] = {
     each.name: each
     for each in (

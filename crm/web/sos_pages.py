@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from attrs import evolve, frozen
+from attrs import evolve
 from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
@@ -25,7 +25,6 @@ from crm.site import Site, part, site_of
 from crm.sos import desk as sos_desk
 from crm.sos import numbers as sos_numbers
 from crm.sos.desk import LeaseFilter
-from crm.sos.stands import PoolStands, Stands
 from crm.sos.text import places_of, why
 from crm.values.sos import Standing
 from crm.web import show
@@ -58,15 +57,6 @@ STANDING = {
 }
 
 
-@frozen
-class PoolInShort:
-    """A pool on the board: how many of its numbers can be lent without breaking a guarantee, and how bad that is."""
-
-    whole: Stands
-    spare: int
-    shape: str
-
-
 def _settings(site: Site) -> Config:
     found: Config = part(site, "settings", "the configuration of 112")
     return found
@@ -89,17 +79,8 @@ def board_pools(request: Asked) -> Response[str]:
     site = site_of(request)
     settings = _settings(site)
     found = sos_desk.pools(settings, site.store, request.user.who, site.now())
-    pools = sorted((_in_short(each, settings.sos.low_numbers) for each in found.pools), key=_by_spare)
-    return render(request, "board_pools.html", pools=pools, default=DEFAULT)
-
-
-def _in_short(pool: PoolStands, low: int) -> PoolInShort:
-    spare = pool.whole.free + pool.whole.kept
-    return PoolInShort(pool.whole, spare, "act" if not spare else "look" if spare <= low else "fine")
-
-
-def _by_spare(pool: PoolInShort) -> float:
-    return pool.spare / max(1, pool.whole.numbers)
+    pools = sorted((each.whole for each in found.pools), key=lambda pool: pool.spare / max(1, pool.numbers))
+    return render(request, "board_pools.html", pools=pools, low=settings.sos.low_numbers, default=DEFAULT)
 
 
 @post("/sos/numbers", sync_to_thread=True, status_code=200)

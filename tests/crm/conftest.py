@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from crm.model import SCHEMA
 from crm.store import Store, upgrade
 from crm.tables import METADATA
+from testbed.databases import new_database
 from testbed.debs import Tree
 from testbed.postgres import open_postgres
 from testbed.threads import running
@@ -44,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("crm") / "empty.db"
-    upgrade(f"sqlite:///{file}")
+    new_database(file)
     return file
 
 
