@@ -219,3 +219,9 @@ def port_is_free(port: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+def is_bound(port: int) -> bool:
+    """Whether somebody has this UDP port. It is only looked at: to try it would take it from whoever is about to."""
+    table = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(int(line.split()[1].partition(":")[2], 16) == port for line in table)

@@ -19,7 +19,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from testbed.bed import Bed, Credentials
-from testbed.processes import HOST, Child, ProcessFailed, port_is_free
+from testbed.processes import HOST, Child, ProcessFailed, is_bound
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 REFUSALS = (403, 404, 407, 408, 410, 480, 484, 486, 487, 488, 500, 502, 503, 504, 600, 603)
@@ -138,7 +138,7 @@ class Sipp:
         return self.child
 
     async def _bound(self) -> bool:
-        return not port_is_free(self.port)
+        return is_bound(self.port)
 
     @property
     def messages(self) -> tuple[SipMessage, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from testbed.processes import HOST, Child, ProcessFailed, open_port, open_ports
+from testbed.processes import HOST, Child, ProcessFailed, is_bound, open_port, open_ports
 
 
 def child(tmp_path: Path, script: str, **more: object) -> Child:
@@ -113,3 +113,10 @@ def test_a_port_alone_is_free_and_nobody_elses() -> None:
     with open_port() as one, open_port() as other, socket.socket(socket.AF_INET) as taker:
         taker.bind((HOST, one))
         assert one != other
+
+
+def test_that_a_port_is_bound_is_seen_without_taking_it() -> None:
+    with open_port() as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
+        assert not is_bound(port)
+        taker.bind((HOST, port))
+        assert is_bound(port)
