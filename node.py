@@ -177,7 +177,7 @@ class Node:
         for child in (child for each in supervisors for child in each.children()):
             well = child.state in (ChildState.UP, ChildState.ENDED)
             parts[child.name] = None if well else f"{child.state.value}: {child.last_error or 'starting'}"
-        parts["asterisk"] = self.ari.readiness()
+        parts["asterisk"] = self.ari.readiness() or self.router.readiness()
         return parts
 
     async def _domophone(self, sip_user: str, mailbox: Mailbox[DomophoneMessage]) -> None:

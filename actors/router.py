@@ -97,6 +97,10 @@ class Router:
         self._under_way: _Look | None = None
         self._looked = False  # since the start of this node
 
+    def readiness(self) -> str | None:
+        """None once the calls that stood when the node came are carried, for `/readyz`."""
+        return None if self._looked else "has not looked yet at the calls that stand"
+
     # --- the readers' side -----------------------------------------------------------------------------------
 
     def on_event(self, application: str, event: HandedOver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,17 @@ class Stage:
         return [*state["channels"], *state["bridges"], *self.running.node.ari.legs]
 
 
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    database = tmp_path / "crm.db"
+@asynccontextmanager
+async def open_stage(folder: Path, *, delay_path: str = "") -> AsyncIterator[Stage]:
+    """A node that has been started, and may not be ready; requests for `delay_path` wait a second."""
+    database = folder / "crm.db"
     write_town(database)
     with open_ports() as ports:
         async with open_simulated() as simulated:
+            if delay_path:
+                simulated.faults.delay_path, simulated.faults.reply_delay_s = delay_path, 1
             config = Config(
-                node=NodeConfig(state_dir=str(tmp_path), http=f"127.0.0.1:{ports.take()}"),
+                node=NodeConfig(state_dir=str(folder), http=f"127.0.0.1:{ports.take()}"),
                 ari=AriConfig(
                     url=simulated.ari_url,
                     user=simulated.user,
@@ -58,8 +62,20 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
                 journal=JournalConfig(flush_ms=20),
             )
             async with run_node(config, database) as running:
-                await running.ready()
                 yield Stage(simulated, running)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with open_stage(tmp_path) as stage:
+        await stage.running.ready()
+        yield stage
+
+
+async def test_a_node_is_ready_once_it_has_looked_at_the_calls_that_stand(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, delay_path="/ari/bridges") as stage:
+        await stage.running.not_ready("asterisk", saying="not looked yet")
+        await stage.running.ready()
 
 
 async def test_a_call_that_ends_during_a_look_is_not_taken_up_again(stage: Stage) -> None:

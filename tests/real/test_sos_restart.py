@@ -13,7 +13,6 @@ from crm.sos.leases import find_leases
 from crm.store import Store
 from crm.values.records import CallRecord, EntryKind, Outcome
 from crm.values.sos import Lease, Why
-from testbed.audio import heard
 from testbed.baresip import open_baresip
 from testbed.dispatch import dispatch_calls, open_dispatch, trunk_is
 from testbed.node_process import node_child, open_process
@@ -156,11 +155,11 @@ async def test_a_stopped_node_leaves_the_talk_to_the_next_one(place: TownBed, tm
         await bridged(place)
         await child.restart()
         assert len(await place.left_over()) == 3
+        await trio.sleep(0.3)  # it is ready once the call has been handed to the panel's actor
         await panel.hangup()
         (record,) = await talked(tmp_path)
         await place.nothing_left()
     assert record.outcome is Outcome.TALKED
-    assert heard is not None
 
 
 async def test_a_call_back_goes_on_through_a_killed_node(place: TownBed, tmp_path: Path) -> None:
