@@ -82,7 +82,7 @@ class Journal(Pages):
         return CallLog(self, record, has_row=False)
 
     def unfinished(self) -> list[CallRecord]:
-        """Calls that were open when the last node ended and that nobody resumed yet. Reads the disk, once."""
+        """Calls that were open when the last node ended and that nobody resumed yet. The disk is read once, at the start."""
         if self._unfinished is None:
             self._unfinished = {}
             try:
@@ -129,6 +129,7 @@ class Journal(Pages):
         """Flush until cancelled, and once more then, within a few seconds."""
         self._busy = False
         self._purge_at = trio.current_time() + PURGE_FIRST_S
+        self.unfinished()  # before a flush uses the file in its own thread
         try:
             async with trio.open_nursery() as nursery:
                 task_status.started()

@@ -184,6 +184,28 @@ async def test_a_call_that_began_since_the_start_is_nobodys_to_take_up(
         assert journal.unfinished() == []
 
 
+async def test_what_is_unfinished_is_asked_for_while_the_file_is_being_opened_without_opening_it_twice(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Spool._connect
+
+    def slowly(spool: Spool) -> sqlite3.Connection:
+        connection = connect(spool)
+        time.sleep(0.2)
+        return connection
+
+    async with running(make()) as journal:
+        journal.open(a_call("c")).note(EntryKind.BUTTON)
+        await until(lambda: journal._spool.is_open)
+    monkeypatch.setattr(Spool, "_connect", slowly)
+    with capture_logs() as logs:
+        async with running(make()) as journal:
+            await trio.sleep(0.1)  # its first flush is under way
+            (record,) = journal.unfinished()
+    assert record.call_id == "c"
+    assert logs == []
+
+
 KILLED = """
 import sys, time, trio
 from actors.journal import Journal
