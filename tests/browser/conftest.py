@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.real)
+            if item.path.name != "test_board_load.py":  # which measures time
+                item.add_marker(pytest.mark.pages)
 
 
 @pytest.fixture(scope="package")
