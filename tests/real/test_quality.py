@@ -102,7 +102,7 @@ async def test_a_flats_handset_is_called_hears_two_prompts_and_is_judged(
     assert call.answered_at is not None
     with wave.open(str(directions(recording)[1])) as file:
         recorded_s = file.getnframes() / file.getframerate()
-    assert recorded_s == pytest.approx(call.ended_at - call.answered_at, abs=0.3), "silence is recorded, too"
+    assert recorded_s == pytest.approx(call.ended_at - call.answered_at, abs=1), "silence is recorded, too"
     for name in (recording, recording.with_suffix(".svg"), recording.with_suffix(".png")):
         assert name.stat().st_size > 1000, name
 

@@ -105,14 +105,17 @@ async def test_a_call_goes_on_through_a_killed_node_and_is_called_back_afterward
     async with (
         open_process(place, tmp_path) as child,
         open_dispatch(place.bed, "dispatch-1") as dispatch,
+        open_baresip(place.bed, place.panel(PANEL), tone=440, register=False) as panel,
     ):
-        async with visiting(place, PANEL, "112", talk_ms=2500) as visit:
-            await bridged(place)
-            await trio.sleep(0.3)  # the journal's file is written every 20 ms
-            await child.kill()
-            assert len(await place.left_over()) == 3
-            await child.start()
-        assert visit.result.final_code == 200
+        await panel.dial("112")
+        await panel.wait_event("CALL_ESTABLISHED")
+        await bridged(place)
+        await trio.sleep(0.3)  # the journal's file is written every 20 ms
+        await child.kill()
+        assert len(await place.left_over()) == 3
+        await child.start()
+        await trio.sleep(0.3)  # it is ready once the call has been handed to the panel's actor
+        await panel.hangup()
         assert len(invites(dispatch)) == 1
         (record,) = await talked(tmp_path)
         await place.nothing_left()
@@ -120,8 +123,6 @@ async def test_a_call_goes_on_through_a_killed_node_and_is_called_back_afterward
         _, back = await talked(tmp_path, 2)
     assert record.outcome is Outcome.TALKED
     assert EntryKind.RECOVERED in kinds(record)
-    assert record.ended_at is not None
-    assert record.ended_at - record.started_at > 2
     assert (back.kind, back.outcome, back.panel) == ("call_back", Outcome.TALKED, PANEL)
 
 
@@ -168,7 +169,7 @@ async def test_a_call_back_goes_on_through_a_killed_node(place: TownBed, tmp_pat
             codes: list[int] = []
 
             async def call_back() -> None:
-                result = await dispatch_calls(place.bed, "dispatch-1", NUMBER, talk_ms=2500)
+                result = await dispatch_calls(place.bed, "dispatch-1", NUMBER, talk_ms=6000)
                 codes.append(result.final_code)
 
             nursery.start_soon(call_back)
