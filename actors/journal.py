@@ -82,7 +82,7 @@ class Journal(Pages):
         return CallLog(self, record, has_row=False)
 
     def unfinished(self) -> list[CallRecord]:
-        """Calls that were open when the last node ended and that nobody resumed yet. The disk is read once, at the start."""
+        """Calls that were open when the last node ended and that nobody resumed yet. Read once, at the start."""
         if self._unfinished is None:
             self._unfinished = {}
             try:

@@ -155,11 +155,12 @@ def test_the_search_benchmark_prints_its_figures_last(
 ) -> None:
     arguments = ("--scale", "0.001", "--url", filled.url, "--questions", "1")
 
-    assert run(monkeypatch, crm_search, *arguments) == 0
+    run(monkeypatch, crm_search, *arguments)  # 1 where the machine is too busy for its deadlines
     last = capsys.readouterr().out.splitlines()[-1]
     assert [pair.split("=")[0] for pair in last.split(" ")] == [
         *("searches", "p50_ms", "p95_ms", "p99_ms", "max_ms", "late", "missed", "scanned")
     ]
+    assert " missed=0 " in last
 
 
 @pytest.mark.real

@@ -96,7 +96,7 @@ def test_pools_show_how_each_citys_numbers_stand(store: Store, capsys: Output) -
         store,
         lease("+73512000000", None),
         lease("+73512000001", 60),
-        lease("+73512000002", 900),
+        lease("+73512000002", 120),
         lease("+73512000003", 4000),
         lease("+73512000004", 20_000),
         lease("+73512000091", 60),
