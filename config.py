@@ -27,6 +27,7 @@ DUTY_TOKEN = "TELEDOM_DUTY_TOKEN"
 NODE_TOKEN = "TELEDOM_NODE_TOKEN"
 BILLING_TOKEN = "TELEDOM_BILLING_TOKEN"
 SECRET_KEY = "TELEDOM_SECRET_KEY"
+SECRETS = (ARI_PASSWORD, PUSH_TOKEN, DUTY_TOKEN, NODE_TOKEN, BILLING_TOKEN, SECRET_KEY)
 DEFAULT = "default"  # the dispatch that is called where no other is known, or none can be reached; any vendor's handset
 VENDORS = ("beward", "hikvision", "qtech", "sokol")  # of panels
 

@@ -5,6 +5,7 @@
     ├─ chores       weekly codes, billing
     ├─ deliveries   what panels are to learn: codes and keys
     ├─ imports      files that are read in, each by a process of its own
+    ├─ campaigns    campaigns of quality calls that are being made
     ├─ clean_up     sessions that are over
     └─ http         pages and API
 
@@ -33,6 +34,7 @@ from config import Config
 from crm.app import make_app
 from crm.companies.chores import Chores
 from crm.imports.worker import ImportWorker
+from crm.quality.maker import CampaignMaker
 from crm.staff.passwords import Passwords
 from crm.staff.staff import clear_away
 from crm.store import DatabaseAway, Store, StoreError
@@ -86,6 +88,7 @@ class CrmServer:
         self.deliveries = Deliveries(self.store, key, ours=hosts_of(config))
         folder = Path(config.node.state_dir) / "imports"
         self.imports = ImportWorker(self.store, config.crm.url, key, folder)
+        self.campaigns = CampaignMaker(self.store)
         parts = {
             "passwords": Passwords(),
             "nodes": self.nodes,
@@ -94,6 +97,7 @@ class CrmServer:
             "quality": config.quality,
             "settings": config,
             "imports": self.imports,
+            "campaigns": self.campaigns,
         }
         self.app = make_app(
             self.store,
@@ -109,6 +113,7 @@ class CrmServer:
                 ChildSpec("chores", self.chores.run),
                 ChildSpec("deliveries", self.deliveries.run),
                 ChildSpec("imports", self.imports.run),
+                ChildSpec("campaigns", self.campaigns.run),
                 ChildSpec("clean_up", self._clean_up),
                 ChildSpec("http", self._serve),
             ],

@@ -48,16 +48,21 @@ def _import(args: argparse.Namespace, load: Load, parser: argparse.ArgumentParse
     if not all("=" in each for each in args.choice):
         parser.error("--choice: NAME=VALUE is expected")
     settings = load(args)
+    from crm.columns import Line
     from crm.imports.imports import ImportKind, ImportState, run_import, start_import
     from crm.store import Store, StoreError
     from crm.who import COMMAND_LINE, Refused
 
-    line = _Line(sys.stderr.isatty() and not args.json)
+    line = Line(sys.stderr.isatty() and not args.json)
+
+    def show(state: ImportState, done: int, rows: int) -> None:
+        line.show(f"{state.value}: {done:,} of {rows:,} rows")
+
     try:
         with Store(settings.crm.url) as store:
             now, who = time.time(), COMMAND_LINE
             id = start_import(store, ImportKind(args.kind), args.file.name, who, now, choices)
-            view = run_import(store, id, args.file, who, now, check_only=args.check, on_progress=line.show)
+            view = run_import(store, id, args.file, who, now, check_only=args.check, on_progress=show)
     except (Refused, StoreError) as error:
         line.end()
         print(f"teledom: {error}", file=sys.stderr)
@@ -65,24 +70,6 @@ def _import(args: argparse.Namespace, load: Load, parser: argparse.ArgumentParse
     line.end()
     print(json.dumps(_plain(view), ensure_ascii=False, indent=1) if args.json else _said(view))
     return 0 if view.state in (ImportState.DONE, ImportState.READY) else 1
-
-
-class _Line:
-    """The line that says how far it is, over itself again and again."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._width = 0
-
-    def show(self, state: ImportState, done: int, rows: int) -> None:
-        if self._shown:
-            text = f"{state.value}: {done:,} of {rows:,} rows"
-            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
-            self._width = len(text)
-
-    def end(self) -> None:
-        if self._width:
-            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)
 
 
 def _said(view: ImportView) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,48 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import Config
+from crm.spreadsheets import guarded
 from crm.values import quality
 from crm.values.quality import CallType, CampaignState, Only, TaskState
 
 if TYPE_CHECKING:
     from crm.store import Store
-    from crm.values.quality import Progress, Task
+    from crm.values.quality import Task
 
 POLL_S = 0.3
+REST_S = 0.1  # between two portions of a campaign that is made
 TIMEOUT_S = 180
 TYPES = {"connection": CallType.CONNECTION, "planned": CallType.PLANNED}
 STATES = {
     "pause": (CampaignState.PAUSED, "begin no more of its calls for now"),
-    "resume": (CampaignState.RUNNING, "go on with a campaign that was paused"),
+    "resume": (
+        CampaignState.RUNNING,
+        "go on with a campaign that was paused, or whose making was broken off",
+    ),
     "stop": (CampaignState.STOPPED, "end a campaign for good"),
 }
-COLUMNS = (
-    *(
-        "id",
-        "campaign_id",
-        "flat_id",
-        "flat",
-        "address",
-        "panel",
-        "domophone",
-        "dialled",
-        "attempts",
-        "state",
-        "verdict",
-    ),
-    *(
-        "confidence",
-        "why",
-        "line",
-        "line_level",
-        "started_at",
-        "ended_at",
-        "recording",
-        "picture",
-        "call_id",
-        "measures",
-    ),
-)
 Load = Callable[[argparse.Namespace], Config]
 
 
@@ -82,7 +59,7 @@ def add_to(
     campaign = tasks.add_parser("campaign", parents=[printing], help="make, list, pause, stop, report")
     parts = campaign.add_subparsers(metavar="TASK", required=True)
     about = "Without --city, --house, --panel and --flat all flats; with some, those that any of them names."
-    create = command(parts, "create", _create, "make a campaign that begins at once", about)
+    create = command(parts, "create", _create, "make a campaign, and wait until it has begun", about)
     create.add_argument("name", metavar="NAME", help="what it is called in lists")
     _add_options(create, limit)
     listing = command(parts, "list", _list, "how campaigns stand, the newest first")
@@ -123,13 +100,15 @@ def _add_options(create: Any, limit: Callable[[str], int]) -> None:
     create.add_argument("--holiday", metavar="DATE", type=_reads(quality.date_from), help=text, **many)
     spacing, again = quality.SPACING_S, quality.ATTEMPT_SPACING_S
     text = f"between two calls of one panel (default: {spacing / 60:g}m)"
-    create.add_argument("--spacing", metavar="T", type=_duration, default=spacing, help=text)
+    create.add_argument(
+        "--spacing", metavar="T", type=_reads(quality.duration_from), default=spacing, help=text
+    )
     text = f"at once in one house (default: {quality.PER_HOUSE})"
     create.add_argument("--per-house", metavar="N", type=limit, default=quality.PER_HOUSE, help=text)
     text = f"at most so many calls of one flat (default: {quality.ATTEMPTS})"
     create.add_argument("--attempts", metavar="N", type=limit, default=quality.ATTEMPTS, help=text)
     text = f"between two calls of one flat (default: {again / 3600:g}h)"
-    create.add_argument("--again", metavar="T", type=_duration, default=again, help=text)
+    create.add_argument("--again", metavar="T", type=_reads(quality.duration_from), default=again, help=text)
     text = f"the highest comes first (default: {quality.PRIORITY})"
     create.add_argument("--priority", metavar="N", type=int, default=quality.PRIORITY, help=text)
 
@@ -151,6 +130,7 @@ def _do(args: argparse.Namespace, load: Load, do: Callable[..., int]) -> int:
 
 def _create(args: argparse.Namespace, store: Store) -> int:
     from crm.quality import campaigns
+    from crm.quality.making import create_campaign
 
     scope = quality.Scope(
         cities=tuple(campaigns.find_city(store, each) for each in args.city),
@@ -171,16 +151,44 @@ def _create(args: argparse.Namespace, store: Store) -> int:
         attempt_spacing_s=args.again,
         priority=args.priority,
     )
-    id = campaigns.create_campaign(store, made, time.time())
-    total = campaigns.progress(store, id).total
+    id = create_campaign(store, made, time.time())
+    total = _make(args, store, id)
     if args.json:
         return _print_json({"id": id, "flats": total})
     return _print([f"campaign {id} has begun: {total} flats to call"])
 
 
+def _make(args: argparse.Namespace, store: Store, id: int) -> int:
+    """Make a campaign until all of its flats are in it, alone or beside other programs; how many. Raises CannotDo."""
+    from crm.columns import Line
+    from crm.quality.campaigns import find_campaign, progress
+    from crm.quality.making import make_some
+    from crm.store import StoreError
+
+    line = Line(sys.stderr.isatty() and not args.json)
+    try:
+        while (campaign := find_campaign(store, id)).state is CampaignState.MAKING:
+            if made := campaign.making:
+                line.show(f"{made.made:,} of {made.houses:,} houses, {made.flats:,} flats")
+            if not make_some(store, id, time.time()) or store.is_sqlite:
+                time.sleep(REST_S)  # another program is at it; or has only now a chance at SQLite's one lock
+    except (StoreError, KeyboardInterrupt) as error:
+        raise CannotDo(
+            f"campaign {id} is not made yet ({str(error) or 'interrupted'}): the CRM goes on with it where it runs, "
+            f"or `teledom quality campaign resume {id}`"
+        ) from None
+    finally:
+        line.end()
+    if campaign.making is not None or campaign.state in (CampaignState.IMPOSSIBLE, CampaignState.STOPPED):
+        why = f": {campaign.why}" if campaign.why else ""
+        raise CannotDo(f"campaign {id} is {quality.words(campaign.state.value)}{why}")
+    return progress(store, id).total
+
+
 def _list(args: argparse.Namespace, store: Store) -> int:
     from crm.columns import local, table
     from crm.quality.campaigns import campaigns
+    from crm.quality.results import verdict_counts
 
     found = campaigns(store, limit=args.limit)
     if args.json:
@@ -191,8 +199,8 @@ def _list(args: argparse.Namespace, store: Store) -> int:
     head = ("ID", "NAME", "STATE", "CREATED", "FLATS", "WAITING", "CALLING", "DONE", "VERDICTS")
     rows = [
         (
-            *(each.id, each.name, each.state.value, local(each.created_at)),
-            *(so_far.total, so_far.waiting, so_far.calling, so_far.done, _verdicts(so_far) or "-"),
+            *(each.id, each.name, quality.words(each.state.value), local(each.created_at)),
+            *(so_far.total, so_far.waiting, so_far.calling, so_far.done, verdict_counts(so_far) or "-"),
         )
         for each, so_far in found
     ]
@@ -200,9 +208,13 @@ def _list(args: argparse.Namespace, store: Store) -> int:
 
 
 def _set_state(args: argparse.Namespace, store: Store) -> int:
-    from crm.quality.campaigns import set_state
+    from crm.quality.campaigns import find_campaign, set_state
 
-    set_state(store, args.id, args.state, time.time())
+    resumes = args.state is CampaignState.RUNNING
+    if not (resumes and find_campaign(store, args.id).state is CampaignState.MAKING):
+        set_state(store, args.id, args.state, time.time())
+    if resumes:
+        _make(args, store, args.id)
     if args.json:
         return _print_json({"id": args.id, "state": args.state.value})
     return _print([f"campaign {args.id} is {args.state.value}"])
@@ -211,7 +223,7 @@ def _set_state(args: argparse.Namespace, store: Store) -> int:
 def _report(args: argparse.Namespace, store: Store) -> int:
     from crm.columns import local, table
     from crm.quality.campaigns import find_campaign, progress, report
-    from crm.quality.results import call_json
+    from crm.quality.results import call_json, verdict_counts
 
     campaign, so_far = find_campaign(store, args.id), progress(store, args.id)
     rows = (call_json(*each) for each in report(store, args.id))
@@ -222,8 +234,9 @@ def _report(args: argparse.Namespace, store: Store) -> int:
         return _print_json(quality.campaign_json(campaign, so_far) | {"tasks": [*rows]})
     bad = [each for each in rows if each["verdict"] in quality.BAD]
     ended = f", ended {local(campaign.ended_at)}" if campaign.ended_at is not None else ""
-    print(f"campaign {campaign.id}: {campaign.state.value}, begun {local(campaign.created_at)}{ended}")
-    print(f"{so_far.done} of {so_far.total} flats done: {_verdicts(so_far) or 'no verdicts yet'}")
+    state = quality.words(campaign.state.value)
+    print(f"campaign {campaign.id}: {state}, begun {local(campaign.created_at)}{ended}")
+    print(f"{so_far.done} of {so_far.total} flats done: {verdict_counts(so_far) or 'no verdicts yet'}")
     head = ("VERDICT", "ADDRESS", "FLAT", "PANEL", "WHY")
     shown = [
         (quality.words(each["verdict"]), *(each[name] for name in ("address", "flat", "panel", "why")))
@@ -234,13 +247,16 @@ def _report(args: argparse.Namespace, store: Store) -> int:
 
 def _write_csv(file: Path, rows: Iterable[dict[str, Any]]) -> int:
     """A line for each row; how many. Raises CannotDo."""
+    from crm.quality.results import REPORT_COLUMNS
+
     count = 0
     try:
         with file.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, COLUMNS)
+            writer = csv.DictWriter(out, REPORT_COLUMNS)
             writer.writeheader()
             for row in rows:
-                writer.writerow(row | {"measures": json.dumps(row["measures"], ensure_ascii=False)})
+                texts = {name: guarded(each) for name, each in row.items() if isinstance(each, str)}
+                writer.writerow(row | texts | {"measures": json.dumps(row["measures"], ensure_ascii=False)})
                 count += 1
     except OSError as error:
         raise CannotDo(f"writing the report into {file}: {error.strerror}") from error
@@ -322,12 +338,6 @@ def _print(lines: Iterable[str]) -> int:
     return 0
 
 
-def _verdicts(progress: Progress) -> str:
-    """ "12 good, 3 weak": the most frequent first."""
-    by_count = sorted(progress.verdicts.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{count} {quality.words(verdict)}" for verdict, count in by_count)
-
-
 def _reads(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """A type of argparse whose ValueErrors are shown as they are."""
 
@@ -338,10 +348,3 @@ def _reads(read: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return reads
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 30s, 15m, 4h or 2d")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]

@@ -76,7 +76,7 @@ def _check_config(args: argparse.Namespace) -> int:
             raise
         print(json.dumps({"ok": False, "errors": error.lines}, ensure_ascii=False, indent=1))
         return 2
-    secrets = {name: bool(os.environ.get(name)) for name in (config.ARI_PASSWORD, config.PUSH_TOKEN)}
+    secrets = {name: bool(os.environ.get(name)) for name in config.SECRETS}
     if args.json:
         shown = attrs.asdict(
             settings,

@@ -84,6 +84,7 @@ class Judge:
             "into": recording.with_suffix(""),
             "title": title,
             "marks": [(each.began_s, each.ended_s, each.name) for each in called.played],
+            "language": self.config.call.language,
         }
         try:
             await self.sounds.do(Job.DRAW, arguments, tuple[Path, Path], MEASURE_S, f"drawing {recording}")

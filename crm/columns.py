@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -55,3 +56,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> list[str]
 def local(at: float | None) -> str:
     """A time as `teledom calls` writes it, "" for none."""
     return "" if at is None else datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Line:
+    """A line of stderr that says how far something is, over itself again and again; nothing, unless `shown`."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._width = 0
+
+    def show(self, text: str) -> None:
+        if self._shown:
+            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+
+    def end(self) -> None:
+        """Wipe it out."""
+        if self._width:
+            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)
+            self._width = 0

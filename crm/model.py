@@ -21,7 +21,7 @@ from crm.values.quality import CallType, CampaignState, Only, TaskState
 from crm.values.records import LegEnd, Outcome
 from crm.values.sos import Why
 
-SCHEMA = "0009"  # the newest revision under migrations/versions
+SCHEMA = "0010"  # the newest revision under migrations/versions
 
 
 class BlockKind(Enum):

@@ -30,8 +30,8 @@ class Site:
     "passwords" (crm.staff.passwords.Passwords), "nodes" (nodes.Nodes: `subscribe`, `board`, `ring`, `lock_of`,
     `recording`, `registration_of`, `registered_of`), "doors" (crm_server.Doors: `open_door`, `open_channel`, `ask`),
     "chores" (crm.companies.chores.Chores: `wake`), "quality" (the configuration's [quality], for the folder of
-    recordings), "imports" (crm.imports.worker.ImportWorker), "settings" (config.Config as a whole: [sos] and
-    [dispatch.…]).
+    recordings), "imports" (crm.imports.worker.ImportWorker), "campaigns" (crm.quality.maker.CampaignMaker: `wake`),
+    "settings" (config.Config as a whole: [sos] and [dispatch.…]).
     `failures` are the parts' errors whose text is for people.
     """
 

@@ -25,6 +25,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from telephony.picture_words import Words, words_of
 from telephony.recording import SoundError
 
 RATE = 8000  # Hz, of every file here
@@ -70,12 +71,14 @@ class _Label:
     text: str
 
 
-def draw(handset: Path, sent: Path, into: Path, title: str, marks: Sequence[Mark]) -> tuple[Path, Path]:
+def draw(
+    handset: Path, sent: Path, into: Path, title: str, marks: Sequence[Mark], language: str = "en"
+) -> tuple[Path, Path]:
     """Draw both directions over one axis of time; gives the paths of the PNG (1200 px wide) and of the SVG (< 1 MB).
 
     `handset` is what came from the panel, `sent` what we played: WAV, 8 kHz, mono, 16 bit, beginning together. `into`
     is the pictures' path without .png and .svg, in a folder that exists. `marks` are our prompts: begin and end in
-    seconds, and what to call them. Of a file that was cut off, what is there is drawn.
+    seconds, and their names or what to call them. What is there of a file that was cut off is drawn. `language`: "ru".
 
     Raises PictureError: a file is missing, is no such WAV or over an hour long, or a picture can't be written. What
     stood there before then stays, and no half of a file is left.
@@ -92,7 +95,7 @@ def draw(handset: Path, sent: Path, into: Path, title: str, marks: Sequence[Mark
         }
     )
     with settings:
-        figure = _figure(played, came_back, title, marks)
+        figure = _figure(played, came_back, title, marks, words_of(language))
         png, svg = BytesIO(), BytesIO()
         figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
@@ -154,11 +157,15 @@ def _write(files: Mapping[Path, bytes]) -> None:
         ) from error
 
 
-def _figure(played: Samples, came_back: Samples, title: str, marks: Sequence[Mark]) -> Figure:
+def _figure(played: Samples, came_back: Samples, title: str, marks: Sequence[Mark], words: Words) -> Figure:
     figure = Figure(figsize=(WIDTH_IN, 1), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)  # it measures texts
     length_s = max(len(played), len(came_back)) / RATE or 1.0
-    marks = [(max(0.0, a), min(b, length_s), text) for a, b, text in sorted(marks) if a < length_s and b > 0]
+    marks = [
+        (max(0.0, a), min(b, length_s), words.prompts.get(text, text))
+        for a, b, text in sorted(marks)
+        if a < length_s and b > 0
+    ]
     rows = _rows(figure, marks, length_s)
     title = _fit(figure, _plain(title), WIDTH_IN - 2 * MARGIN_IN, TITLE_PT)
     title_in, strip_in = TITLE_IN if title else 0.0, ROW_IN * len(rows)
@@ -183,17 +190,17 @@ def _figure(played: Samples, came_back: Samples, title: str, marks: Sequence[Mar
     if rows:
         _draw_marks(axes(strip_in), rows, length_s)
     for sound, head, colours in (
-        (played, "What we played", PLAYED),
-        (came_back, "What came back from the handset", CAME_BACK),
+        (played, words.played, PLAYED),
+        (came_back, words.came_back, CAME_BACK),
     ):
         y_in += HEAD_IN
         wave = axes(WAVE_IN)
         wave.set_title(head, loc="left", size=FONT_PT, weight="bold", color=colours[0], pad=5)
-        wave.set_title(_said(sound), loc="right", size=FONT_PT, pad=5)
+        wave.set_title(_said(sound, words), loc="right", size=FONT_PT, pad=5)
         _draw_wave(wave, sound, colours)
         y_in += GAP_IN
         spectrum = axes(SPECTRUM_IN)
-        _draw_spectrum(spectrum, sound)
+        _draw_spectrum(spectrum, sound, words)
         for begin, end, _ in marks:
             wave.axvspan(begin, end, color=BAND, linewidth=0, zorder=0)
             for at_s in (begin, end):
@@ -201,7 +208,7 @@ def _figure(played: Samples, came_back: Samples, title: str, marks: Sequence[Mar
         for each in (wave, spectrum):
             each.set_xlim(0, length_s)
             each.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-            each.xaxis.set_major_formatter(lambda x, _: f"{x:g} s")
+            each.xaxis.set_major_formatter(lambda x, _: f"{words.number(f'{x:g}')} {words.seconds}")
             if each is wave or sound is played:
                 each.tick_params(bottom=False, labelbottom=False)
     y_in += SCALE_GAP_IN
@@ -209,14 +216,15 @@ def _figure(played: Samples, came_back: Samples, title: str, marks: Sequence[Mar
     return figure
 
 
-def _said(sound: Samples) -> str:
+def _said(sound: Samples, words: Words) -> str:
     """What a file's picture alone does not say for sure."""
     if not len(sound):
-        return "no sound in the file"
-    peak = int(np.abs(sound.astype(np.int32)).max())
-    if not peak:
-        return f"{len(sound) / RATE:.1f} s of digital silence"
-    return f"{len(sound) / RATE:.1f} s, peak {round(20 * math.log10(peak / RAIL))} dBFS".replace("-", "−")
+        return words.no_sound
+    length = words.number(f"{len(sound) / RATE:.1f}")
+    highest = int(np.abs(sound.astype(np.int32)).max())
+    if not highest:
+        return words.silence.format(length=length)
+    return words.peak.format(length=length, peak=words.number(f"{round(20 * math.log10(highest / RAIL))}"))
 
 
 def _draw_wave(axes: Axes, sound: Samples, colours: tuple[str, str]) -> None:
@@ -251,10 +259,10 @@ def _dbfs(parts: Levels) -> Levels:
     return 20 * np.log10(np.maximum(parts, 1e-9))
 
 
-def _draw_spectrum(axes: Axes, sound: Samples) -> None:
+def _draw_spectrum(axes: Axes, sound: Samples, words: Words) -> None:
     axes.set_facecolor("#EEEEEE")  # where there is no sound is something else than silence
     axes.set_ylim(0, RATE / 2000)
-    axes.set_yticks(range(5), ["0", "1", "2", "3", "4 kHz"])
+    axes.set_yticks(range(5), ["0", "1", "2", "3", f"4 {words.kilohertz}"])
     if len(sound):
         _draw_levels(axes, _spectrogram(sound), (0, len(sound) / RATE, 0, RATE / 2000))
 

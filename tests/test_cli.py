@@ -15,7 +15,7 @@ import pytest
 
 import node
 import teledom
-from config import Config
+from config import SECRETS, Config
 from crm.calls.calls import save_calls
 from crm.store import Store
 from crm.values.records import CallRecord, Entry, EntryKind, LegEnd, LegRecord, Outcome
@@ -49,7 +49,7 @@ def call(call_id: str, ago_s: float, **fields: object) -> CallRecord:
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A config.toml with a database beside it that is not there yet; no secrets, and nothing else, are set."""
-    for name in ("TELEDOM_CONFIG", "TELEDOM_ARI_PASSWORD", "TELEDOM_PUSH_TOKEN"):
+    for name in ("TELEDOM_CONFIG", *SECRETS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "config.toml"
@@ -124,7 +124,14 @@ def test_settings_as_json_say_which_secrets_are_set_and_never_what_they_are(
     said = json.loads(out)
     assert said["settings"]["call"]["ringing"] == "180"
     assert said["settings"]["node"]["state_dir"] == f"{file.parent}/var"
-    assert said["secrets"] == {"TELEDOM_ARI_PASSWORD": True, "TELEDOM_PUSH_TOKEN": False}
+    assert said["secrets"] == {
+        "TELEDOM_ARI_PASSWORD": True,
+        "TELEDOM_PUSH_TOKEN": False,
+        "TELEDOM_DUTY_TOKEN": True,
+        "TELEDOM_NODE_TOKEN": True,
+        "TELEDOM_BILLING_TOKEN": False,
+        "TELEDOM_SECRET_KEY": False,
+    }
     assert "hush" not in out
 
 

@@ -17,9 +17,10 @@ import pytest
 
 import quality_cli
 import teledom
-from crm.quality.campaigns import campaigns, find_campaign, find_flat
+from crm.quality import making
+from crm.quality.campaigns import campaigns, find_campaign, find_flat, set_state
 from crm.quality.tasks import claim_task, due_tasks, finish_task, put_back
-from crm.store import Store
+from crm.store import DatabaseAway, Store
 from crm.values.quality import CallType, CampaignState, Hours, Only, Result, Scope, Task
 from testbed.databases import write_town
 
@@ -153,6 +154,79 @@ def test_what_does_not_exist_or_takes_no_flat_makes_no_campaign(store: Store, ca
     assert "'nobody'" in refused(capsys, *create, "--panel", "nobody")
     assert "no flat is in it" in refused(capsys, *create, "--only", "bad")
     assert campaigns(store) == []
+
+
+@pytest.fixture
+def house_by_house(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "HOUSES_AT_ONCE", 1)
+    monkeypatch.setattr(quality_cli, "REST_S", 0.0)
+
+
+def breaks_at(count: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever makes a campaign is interrupted before its portion of this number."""
+    portions = 0
+
+    def make_some(*arguments: Any) -> bool:
+        nonlocal portions
+        portions += 1
+        if portions == count:
+            raise error
+        return made(*arguments)
+
+    made = making.make_some
+    monkeypatch.setattr(making, "make_some", make_some)
+
+
+@pytest.mark.usefixtures("house_by_house")
+def test_a_large_campaign_is_made_before_the_command_ends(store: Store, capsys: Output) -> None:
+    assert printed(capsys, "campaign", "create", "all") == [f"campaign 1 has begun: {FLATS} flats to call"]
+    assert find_campaign(store, 1).state is CampaignState.RUNNING
+    assert as_json(capsys, "campaign", "create", "all") == {"id": 2, "flats": FLATS}
+
+
+@pytest.mark.usefixtures("house_by_house")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DatabaseAway("the database is away")])
+def test_a_making_that_was_interrupted_says_what_goes_on_with_it(
+    store: Store, capsys: Output, error: BaseException
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        breaks_at(2, error, patch)
+        said = refused(capsys, "campaign", "create", "all")
+    assert f"campaign 1 is not made yet ({str(error) or 'interrupted'})" in said
+    assert "`teledom quality campaign resume 1`" in said
+    _, line = printed(capsys, "campaign", "list")
+    assert "being made" in line
+    (listed,) = as_json(capsys, "campaign", "list")
+    assert (listed["state"], listed["making"]["made"]) == ("being_made", 1)
+
+    assert printed(capsys, "campaign", "resume", "1") == ["campaign 1 is running"]
+    assert find_campaign(store, 1).state is CampaignState.RUNNING
+    assert as_json(capsys, "campaign", "list")[0]["progress"]["total"] == FLATS
+    assert "is running already" in refused(capsys, "campaign", "resume", "1")
+
+
+@pytest.mark.usefixtures("house_by_house")
+def test_a_making_that_somebody_pauses_waits_for_resume(store: Store, capsys: Output) -> None:
+    made = making.make_some
+
+    def paused_meanwhile(store: Store, id: int, now: float) -> bool:
+        set_state(store, id, CampaignState.PAUSED, now)
+        return made(store, id, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "make_some", paused_meanwhile)
+        assert "campaign 1 is paused" in refused(capsys, "campaign", "create", "all")
+    assert printed(capsys, "campaign", "resume", "1") == ["campaign 1 is running"]
+    assert as_json(capsys, "campaign", "report", "1")["progress"]["total"] == FLATS
+
+
+@pytest.mark.usefixtures("house_by_house")
+def test_a_large_campaign_without_flats_is_impossible_and_says_why(store: Store, capsys: Output) -> None:
+    assert "campaign 1 is impossible: no flat is in it" in refused(
+        capsys, "campaign", "create", "x", "--only", "bad"
+    )
+    assert printed(capsys, "campaign", "report", "1")[0].startswith("campaign 1: impossible, begun")
+    assert "is impossible, which is for good" in refused(capsys, "campaign", "resume", "1")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from crm.api import shapes
 from crm.api.guard import Asked
 from crm.api.problems import problems
+from crm.api.records import one_or_several
 from crm.calls.rows import KINDS, CallQuery
 from crm.calls.search import FoundCall, search_calls, see_call
 from crm.calls.timeline import rang_s, talked_s
@@ -137,10 +138,10 @@ def list_calls(
     ] = None,
     started_from: Annotated[datetime | None, QueryParameter(description="from this time on")] = None,
     started_to: Annotated[datetime | None, QueryParameter(description="before this time")] = None,
-    outcome: Annotated[str | None, QueryParameter(max_length=20, description="how it ended")] = None,
-    kind: Annotated[
-        str | None, QueryParameter(max_length=20, description="one of: " + ", ".join(KINDS))
+    outcome: Annotated[
+        list[str] | None, one_or_several([each.value for each in Outcome], "how it ended")
     ] = None,
+    kind: Annotated[list[str] | None, one_or_several(KINDS, "what it was")] = None,
     door: Annotated[bool | None, QueryParameter(description="whether the door was opened")] = None,
     node: Annotated[str | None, QueryParameter(max_length=64, description="the node that carried it")] = None,
     after: Annotated[
@@ -159,8 +160,8 @@ def list_calls(
         account=account or "",
         since=_seconds(started_from, "started_from"),
         until=_seconds(started_to, "started_to"),
-        outcome=outcome or "",
-        kind=kind or "",
+        outcome=",".join(outcome or ()),
+        kind=",".join(kind or ()),
         door=door,
         node=node or "",
         after=after or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -42,13 +42,24 @@ class TokenGuard(AbstractAuthenticationMiddleware):
         return AuthenticationResult(user=who, auth=token)
 
 
+@cache
+def _several(handler: BaseRouteHandler) -> frozenset[str]:
+    """The names of its parameters that may be given more than once."""
+    fields = handler.parsed_fn_signature.parameters.items()
+    return frozenset(
+        str(getattr(of.kwarg_definition, "name", None) or name)
+        for name, of in fields
+        if any(each.is_non_string_sequence for each in (of, *of.inner_types))
+    )
+
+
 async def takes(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A request has to be what is described: Litestar itself would take 0 for false, and of a filter the last of two.
 
     Raises HTTPException (400, 415), ValidationException.
     """
     names = [name for name, _ in connection.query_params.multi_items()]
-    if twice := next((name for name in names if names.count(name) > 1), ""):
+    if twice := next((name for name in names if names.count(name) > 1 and name not in _several(handler)), ""):
         raise ValidationException(
             "a parameter is given twice", extra=[{"key": twice, "message": "once is expected"}]
         )

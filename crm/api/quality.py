@@ -19,7 +19,9 @@ from crm.api.once import once
 from crm.api.problems import problems
 from crm.api.records import PATH_ID
 from crm.quality.desk import CampaignNow, ask_test, change_state, get_campaign, look_at_test, make_campaign
+from crm.quality.maker import wake_maker
 from crm.recordings import file_of, heard, pass_on
+from crm.rights import Right
 from crm.site import site_of
 from crm.values.quality import (
     ATTEMPT_SPACING_S,
@@ -43,7 +45,7 @@ Ids = Annotated[list[shapes.ID], Meta(max_length=5000)]
 
 
 class CampaignScope(Struct, kw_only=True, forbid_unknown_fields=True):
-    """All flats that any of these names; nothing: every flat that a panel calls."""
+    """All flats that any of these names; nothing: every flat that a panel calls, for who has the right everywhere."""
 
     cities: Ids = []
     houses: Ids = []
@@ -55,7 +57,7 @@ class CampaignScope(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewCampaign(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A campaign that begins at once."""
+    """A campaign that begins once its flats are in it."""
 
     name: Annotated[str, Meta(min_length=1, max_length=255, examples=["ул. Ленина, осень"])]
     kind: Literal["planned", "connection"] = "planned"
@@ -91,12 +93,27 @@ class CampaignProgress(Struct, kw_only=True):
     verdicts: dict[str, int]
 
 
+class CampaignMaking(Struct, kw_only=True):
+    """How far the making of a campaign is: of its houses those whose flats are in it, and how many flats that are."""
+
+    houses: int
+    made: int
+    flats: int
+
+
 class CampaignGiven(Struct, kw_only=True):
     """A campaign with its progress. `per_hour` and `ends_at` are null where nothing can be said yet."""
 
     id: int
     name: str
-    state: Literal["running", "paused", "stopped", "done"]
+    state: Annotated[
+        Literal["being_made", "running", "paused", "stopped", "done", "impossible"],
+        Meta(
+            description="a large one is first being_made, and impossible if it came out that it has no flats"
+        ),
+    ]
+    making: Annotated[CampaignMaking | None, Meta(description="null: all of its flats are in it")]
+    why: Annotated[str, Meta(description="why it is impossible")]
     created_at: datetime | None
     ended_at: datetime | None
     progress: CampaignProgress
@@ -132,12 +149,16 @@ class QualityTest(Struct, kw_only=True):
     responses=problems(409, 422),
 )
 def create_campaign(request: Asked, data: JSONBody[NewCampaign]) -> Response[CampaignGiven]:
-    """It runs at once. 409: no flat is in it. Needs the right quality.edit everywhere."""
-    site = site_of(request)
+    """One of some dozen houses runs at once; a larger one is being_made first, which may take minutes: ask how far it is.
+
+    409: no flat is in it. 422: not all of its scope is within your reach.
+    """
+    site, who = site_of(request), request.user
 
     def make() -> CampaignGiven:
-        id = make_campaign(site.store, request.user, _campaign(data), site.now())
-        return _given(get_campaign(site.store, request.user, id, site.now()))
+        id = make_campaign(site.store, who, _campaign(data), site.now())
+        wake_maker(site)
+        return _given(get_campaign(site.store, who, id, site.now(), Right.QUALITY_EDIT))
 
     return once(request, data, make)
 
@@ -165,10 +186,12 @@ def read_campaign(request: Asked, id: PATH_ID) -> CampaignGiven:
     responses=problems(404, 409),
 )
 def set_campaign_state(request: Asked, id: PATH_ID, data: JSONBody[CampaignChange]) -> CampaignGiven:
-    """Calls that are made just now go on. 409: it is so already, or has ended."""
-    site = site_of(request)
-    change_state(site.store, request.user, id, CampaignState(data.state), site.now())
-    return _given(get_campaign(site.store, request.user, id, site.now()))
+    """Calls that are made just now go on. One that was paused while it was being made is being made again when it goes
+    on. 409: it is so already, or has ended."""
+    site, who = site_of(request), request.user
+    change_state(site.store, who, id, CampaignState(data.state), site.now())
+    wake_maker(site)
+    return _given(get_campaign(site.store, who, id, site.now(), Right.QUALITY_EDIT))
 
 
 @post(
@@ -253,11 +276,15 @@ def _campaign(data: NewCampaign) -> Campaign:
 
 
 def _given(it: CampaignNow) -> CampaignGiven:
-    how_far = it.progress
+    how_far, making = it.progress, it.campaign.making
     return CampaignGiven(
         id=it.campaign.id,
         name=it.campaign.name,
         state=it.campaign.state.value,
+        making=None
+        if making is None
+        else CampaignMaking(houses=making.houses, made=making.made, flats=making.flats),
+        why=it.campaign.why,
         created_at=shapes.moment(it.campaign.created_at),
         ended_at=shapes.moment(it.campaign.ended_at),
         progress=CampaignProgress(

@@ -4,12 +4,13 @@ Made from the resources' descriptions, documentation included: a handler's signa
 as Litestar reads it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import Parameter as Argument
 from inspect import Signature
 from typing import Annotated, Any
 
 from litestar import Response, delete, get, patch, post, put
+from litestar.openapi.spec import Example
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from crm.api import shapes
@@ -187,10 +188,20 @@ def _filters(field: Field) -> list[tuple[str, Any]]:
             ]
         case Kind.INTEGER:
             of = int
+        case Kind.CHOICE:
+            several = one_or_several([value for value, _ in field.choices], about, name=field.name)
+            return [(_argument(field.name), Annotated[list[str] | None, several])]
         case _:
             named = QueryParameter(max_length=255, description=about, name=field.name)
             return [(_argument(field.name), Annotated[str | None, named])]
     return [(field.name, Annotated[of | None, QueryParameter(description=about)])]
+
+
+def one_or_several(values: Sequence[str], about: str, name: str | None = None) -> Any:
+    """The parameter of a filter by one or several of these values."""
+    said = f"{about}: one or several of {', '.join(values)}, as the parameter repeated or with commas between them"
+    example = Example(id="two of them", summary="two of them", value=list(values[:2]))
+    return QueryParameter(description=said, examples=[example], max_items=100, name=name)
 
 
 def _argument(name: str) -> str:
@@ -201,6 +212,8 @@ def _argument(name: str) -> str:
 def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(value)
     return str(value.timestamp()) if hasattr(value, "timestamp") else str(value)
 
 

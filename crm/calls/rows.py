@@ -45,7 +45,8 @@ _COLUMNS = (
 @frozen(kw_only=True)
 class CallQuery:
     """What is searched for; "" and None: anything. `address` are words ("Ленина 5", perhaps with the flat), `flat` its
-    number, `panel` a SIP user or MAC, `account` one that was rung, `door` whether it was opened."""
+    number, `panel` a SIP user or MAC, `account` one that was rung, `door` whether it was opened. `outcome` and `kind` may
+    be several, with commas between them."""
 
     address: str = ""
     house_id: int | None = None
@@ -74,19 +75,20 @@ def newest_of(
     The calls of few houses are looked up by their flats and panels.
     """
     places = _places(connection, query)
-    known, others = _conditions(connection, query)
+    known, several, others = _conditions(connection, query)
     if reach.everywhere and places is None and not others(_CALLS.c):
-        return connection.execute(_newest(sa.select(*_COLUMNS).where(*known), _CALLS.c, limit)).all(), None
+        every = sa.select(*_COLUMNS).where(*known)
+        return connection.execute(_newest_of_several(every, several, limit)).all(), None
     if places is not None or not reach.everywhere:
         ways = places if places is not None else [("", sa.true())]
         few = [(flat, _few_houses(connection, sa.and_(reach.of_houses(), houses))) for flat, houses in ways]
         if all(ids is not None for _, ids in few):
-            where = [*known, *others(_CALLS.c)]
+            where = [*known, sa.or_(*several), *others(_CALLS.c)]
             found = [row for flat, ids in few for row in _of_few(connection, flat, ids or [], where, limit)]
             unique = {row.call_id: row for row in found}
             ordered = sorted(unique.values(), key=lambda row: (row.started_at, row.call_id), reverse=True)
             return ordered[:limit], None
-    return _looked_through(connection, reach, places, known, others, limit)
+    return _looked_through(connection, reach, places, known, several, others, limit)
 
 
 def _few_houses(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Sequence[int] | None:
@@ -120,6 +122,7 @@ def _looked_through(
     reach: Reach,
     places: list[tuple[str, sa.ColumnElement[bool]]] | None,
     known: list[sa.ColumnElement[bool]],
+    several: list[sa.ColumnElement[bool]],
     others: _Others,
     limit: int,
 ) -> tuple[Sequence[Any], tuple[float, str] | None]:
@@ -131,7 +134,7 @@ def _looked_through(
     looked, portion = 0, PORTION
     while looked < MOST_LOOKED and len(found) < limit:
         after = [] if behind is None else [_is_behind(*behind)]
-        some = connection.execute(_newest(look.where(*after), c, portion)).all()
+        some = connection.execute(_newest_of_several(look.where(*after), several, portion)).all()
         near = [call for call in some if call.suits]
         if places is not None or not reach.everywhere:
             near = _at_houses(connection, near, reach, places)
@@ -188,6 +191,18 @@ def _newest(statement: sa.Select[Any], c: Any, limit: int) -> sa.Select[Any]:
     return statement.order_by(c.started_at.desc(), c.call_id.desc()).limit(limit)
 
 
+def _newest_of_several(
+    statement: sa.Select[Any], ways: list[sa.ColumnElement[bool]], limit: int
+) -> sa.Select[Any]:
+    """The newest that meet one of these ways. Each is asked for by itself, as an index has its calls in their order; of
+    several values together none has."""
+    if len(ways) == 1:
+        return _newest(statement.where(*ways), _CALLS.c, limit)
+    parts = (_newest(statement.where(way), _CALLS.c, limit).subquery() for way in ways)
+    every = sa.union_all(*(sa.select(part) for part in parts)).subquery()
+    return _newest(sa.select(every), every.c, limit)
+
+
 def _is_behind(at: float, id: str) -> sa.ColumnElement[bool]:
     here = sa.tuple_(_CALLS.c.started_at, _CALLS.c.call_id)
     there = sa.tuple_(sa.literal(at, sa.Double()), sa.literal(id, _CALLS.c.call_id.type))
@@ -231,21 +246,25 @@ def _places(connection: sa.Connection, query: CallQuery) -> list[tuple[str, sa.C
     return ways or [("", sa.false())]
 
 
-def _conditions(connection: sa.Connection, query: CallQuery) -> tuple[list[sa.ColumnElement[bool]], _Others]:
-    """Those on a call that an index knows, and the others. Raises Invalid."""
+def _conditions(
+    connection: sa.Connection, query: CallQuery
+) -> tuple[list[sa.ColumnElement[bool]], list[sa.ColumnElement[bool]], _Others]:
+    """Those on a call that an index knows; those of which one is to hold; and the others. Raises Invalid."""
     texts = {name: getattr(query, name) for name in ("address", "flat", "panel", "account", "node")}
     errors = {
         name: "there are characters in it that cannot be searched for"
         for name, text in texts.items()
         if "\0" in text
     }
-    if query.outcome and query.outcome not in {each.value for each in Outcome}:
+    outcomes, kinds = _several(query.outcome), _several(query.kind)
+    if not {each.value for each in Outcome}.issuperset(outcomes):
         errors["outcome"] = "this list has no such filter"
-    if query.kind and query.kind not in KINDS:
+    if not set(KINDS).issuperset(kinds):
         errors["kind"] = "this list has no such filter"
     if errors:
         raise Invalid(errors)
     c = _CALLS.c
+    ways = [c.outcome == Outcome(each) for each in outcomes] or [c.kind == each for each in kinds]
     found: list[sa.ColumnElement[bool]] = []
     if query.flat:
         found.append(c.flat == query.flat)
@@ -259,10 +278,8 @@ def _conditions(connection: sa.Connection, query: CallQuery) -> tuple[list[sa.Co
         found.append(c.started_at >= query.since)
     if query.until is not None:
         found.append(c.started_at < query.until)
-    if query.outcome:
-        found.append(c.outcome == Outcome(query.outcome))
-    if query.kind:
-        found.append(c.kind == query.kind)
+    if outcomes and kinds:
+        found.append(c.kind.in_(kinds))
     if query.after:
         found.append(_is_behind(*_read_cursor(query.after)))
 
@@ -274,7 +291,12 @@ def _conditions(connection: sa.Connection, query: CallQuery) -> tuple[list[sa.Co
             rest.append(of.node == query.node)
         return rest
 
-    return found, others
+    return found, ways or [sa.true()], others
+
+
+def _several(text: str) -> list[str]:
+    """The values of a filter, each once."""
+    return list(dict.fromkeys(text.split(","))) if text else []
 
 
 def _users_of(connection: sa.Connection, panel: str) -> list[str]:

@@ -15,7 +15,8 @@ from attrs import evolve, frozen
 
 from crm.calls.calls import NoSuchCall, get_call
 from crm.calls.rows import CallQuery, cursor, is_within, newest_of
-from crm.model import City, Domophone, DomophoneEntrance, Flat, House, HouseEntrance
+from crm.devices.registered import of_first_house
+from crm.model import City, Domophone, Flat, House
 from crm.rights import Reach, Right
 from crm.store import Store
 from crm.values.records import CallRecord, Outcome
@@ -132,16 +133,8 @@ def _zones(connection: sa.Connection, rows: Sequence[Any]) -> dict[str, str]:
         )
         by_flat = {id: name for id, name in connection.execute(query.where(Flat.id.in_(flats)))}
     if panels:
-        of_panels = (
-            sa.select(Domophone.sip_user, sa.func.min(zone))
-            .join(DomophoneEntrance, DomophoneEntrance.domophone_id == Domophone.id)
-            .join(HouseEntrance, HouseEntrance.entrance_id == DomophoneEntrance.entrance_id)
-            .join(House, House.id == HouseEntrance.house_id)
-            .join(City, City.id == House.city_id)
-            .where(Domophone.sip_user.in_(panels))
-            .group_by(Domophone.sip_user)
-        )
-        by_panel = {user: name for user, name in connection.execute(of_panels)}
+        of_panels = sa.select(Domophone.sip_user, of_first_house(zone)).where(Domophone.sip_user.in_(panels))
+        by_panel = {user: name or "" for user, name in connection.execute(of_panels)}
     return {
         row.call_id: by_flat.get(row.flat_id, "") if row.flat_id is not None else by_panel.get(row.panel, "")
         for row in rows

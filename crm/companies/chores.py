@@ -107,7 +107,9 @@ class Chores:
                 self._once.over("away", "billing is back")
         run = code_runs.open_run(self.store)
         if run is not None and code_runs.end_run(self.store, run, self.clock()):
-            self._once.log.info("the week's codes are made, and billing knows them")
+            self._once.log.info(
+                "the week's codes are made", billing="knows them" if self.billing.url else "none"
+            )
 
     # --- what billing says -----------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import evolve, frozen
 
+from crm.among import among
 from crm.changes import SECRET, note_change
 from crm.desk import links as desk_links
 from crm.desk import lists as desk_lists
@@ -52,7 +53,8 @@ class Desk:
         who.need(resource.view)
         with self.store.reading() as connection:
             seen = self._seen(who, resource)
-            return desk_lists.page(connection, seen, self._within(who, resource), query, count=count)
+            page = desk_lists.page(connection, seen, self._within(who, resource), query, count=count)
+            return evolve(page, rows=self._veiled(connection, who, resource, page.rows))
 
     def every(self, who: Who, resource: Resource, query: Query) -> Iterator[Row]:
         """All rows of a list, read in portions."""
@@ -63,7 +65,8 @@ class Desk:
             with self.store.reading() as connection:
                 seen = self._seen(who, resource)
                 page = desk_lists.page(connection, seen, self._within(who, resource), portion, count=False)
-            yield from page.rows
+                rows = self._veiled(connection, who, resource, page.rows)
+            yield from rows
             if not page.next:
                 return
             after = page.next
@@ -72,7 +75,8 @@ class Desk:
         """Raises Forbidden, NotFound."""
         who.need(resource.view)
         with self.store.reading() as connection:
-            return self._get(connection, who, resource, id, resource.view)
+            row = self._get(connection, who, resource, id, resource.view)
+            return self._veiled(connection, who, resource, (row,))[0]
 
     def get_in(
         self, connection: sa.Connection, who: Who, resource: Resource, id: int, right: Right | None = None
@@ -103,11 +107,8 @@ class Desk:
         """The titles of those of these records that `who` may see; none without the right."""
         if not ids or not who.rights.may(resource.view):
             return {}
-        title = self._seen(who, resource).title
-        statement = sa.select(resource.id, title).select_from(resource.source)
-        within = sa.and_(resource.id.in_(sorted(ids)), self._within(who, resource))
         with self.store.reading() as connection:
-            return {int(id): str(title) for id, title in connection.execute(statement.where(within))}
+            return self._titles(connection, who, resource, ids)
 
     # --- changing --------------------------------------------------------------------------------------------------
 
@@ -123,7 +124,7 @@ class Desk:
         right = self._edit_right(resource, True)
         who.need(right)
         values = check_values(resource, values, creating=True)
-        self._check(connection, who, resource, None, values)
+        self._check(connection, who, resource, values, None)
         columns = column_values(self, connection, resource, values, None)
         made = self._execute(connection, sa.insert(table(resource.model)).values(columns))
         assert made.inserted_primary_key is not None
@@ -141,7 +142,7 @@ class Desk:
         with self.store.transaction() as connection:
             before = self._get(connection, who, resource, id, right)
             values = check_values(resource, values, creating=False)
-            self._check(connection, who, resource, id, {**before.values, **values})
+            self._check(connection, who, resource, {**before.values, **values}, before)
             columns = column_values(self, connection, resource, values, before)
             of = table(resource.model)
             if columns:
@@ -231,17 +232,46 @@ class Desk:
                 raise Forbidden(f"{who.name} may see this {resource.entity}, not change it")
         raise NotFound(f"there is no {resource.entity} {id}")
 
+    def _titles(
+        self, connection: sa.Connection, who: Who, resource: Resource, ids: Collection[int]
+    ) -> dict[int, str]:
+        title = self._seen(who, resource).title
+        within = sa.and_(among(connection, resource.id, ids), self._within(who, resource))
+        statement = sa.select(resource.id, title).select_from(resource.source).where(within)
+        return {int(id): str(title) for id, title in connection.execute(statement)}
+
+    def _veiled(
+        self, connection: sa.Connection, who: Who, resource: Resource, rows: tuple[Row, ...]
+    ) -> tuple[Row, ...]:
+        """The same, without the titles of what they were made to refer to beyond what `who` may see."""
+        if resource.edit is None:
+            return rows
+        for each in resource.fields:
+            if each.kind is not Kind.REFERENCE or not each.written or each.shown is None:
+                continue
+            other, name = self.resource(each.refers_to), each.name
+            ids = {row.values[name] for row in rows if row.values[name] is not None}
+            if ids and not who.rights.may_everywhere(other.view):
+                beyond = ids - self._titles(connection, who, other, ids).keys()
+                rows = tuple(_without(row, name) if row.values[name] in beyond else row for row in rows)
+        return rows
+
     def _check(
-        self, connection: sa.Connection, who: Who, resource: Resource, id: int | None, values: Values
+        self, connection: sa.Connection, who: Who, resource: Resource, values: Values, before: Row | None
     ) -> None:
+        """What was there `before` may refer to what `who` does not see, and goes on to; nothing is made to."""
         errors: dict[str, str] = {}
         for each in resource.fields:
-            if each.kind is Kind.REFERENCE and each.written and values.get(each.name) is not None:
-                other = self.resource(each.refers_to)
-                if desk_lists.row(connection, other, self._within(who, other), values[each.name]) is None:
-                    errors[each.name] = f"there is no such {other.entity}"
+            id = values.get(each.name)
+            if each.kind is not Kind.REFERENCE or not each.written or id is None:
+                continue
+            if before is not None and before.values[each.name] == id:
+                continue
+            other = self.resource(each.refers_to)
+            if desk_lists.row(connection, other, self._within(who, other), id) is None:
+                errors[each.name] = f"there is no such {other.entity}"
         if not errors and resource.check is not None:
-            errors.update(resource.check(connection, who, id, values))
+            errors.update(resource.check(connection, who, None if before is None else before.id, values))
         if errors:
             raise Invalid(errors)
 
@@ -257,6 +287,10 @@ class Desk:
 
 def _truth(value: bool) -> sa.ColumnElement[bool]:
     return sa.true() if value else sa.false()
+
+
+def _without(row: Row, name: str) -> Row:
+    return evolve(row, shown={**row.shown, name: ""}, beyond=row.beyond | {name})
 
 
 def _noted(resource: Resource, values: Values, after: Row) -> dict[str, Any]:

@@ -270,6 +270,8 @@ def _condition(field: Field, bound: str, text: str) -> sa.ColumnElement[bool]:
     if field.ids is not None:
         field.ids(text)  # says what is wrong with it; `page` asks for them
         return sa.true()
+    if field.kind is Kind.CHOICE:
+        return _one_of(field, text.split(","))
     if field.where is not None:
         return field.where(text)
     column = field.column
@@ -288,17 +290,20 @@ def _condition(field: Field, bound: str, text: str) -> sa.ColumnElement[bool]:
             condition = column.is_(text == "yes")
         case _ if field.kind in (Kind.INTEGER, Kind.REFERENCE):
             condition = column == int(_number(text))
-        case _ if field.kind is Kind.CHOICE:
-            if text not in [value for value, _ in field.choices]:
-                raise ValueError("one of these is expected: " + ", ".join(v for v, _ in field.choices))
-            condition = sa.cast(column, sa.String) == text if _is_enum(column) else column == text
         case _:
             condition = column == (field.clean(text) if field.clean is not None else text)
     return condition
 
 
-def _is_enum(column: Any) -> bool:
-    return isinstance(getattr(column, "type", None), sa.Enum)
+def _one_of(field: Field, values: list[str]) -> sa.ColumnElement[bool]:
+    """Raises ValueError."""
+    if not {value for value, _ in field.choices}.issuperset(values):
+        raise ValueError("one of these is expected: " + ", ".join(v for v, _ in field.choices))
+    if field.where is not None:
+        return sa.or_(*map(field.where, values))
+    is_enum = isinstance(getattr(field.column, "type", None), sa.Enum)
+    column = sa.cast(field.column, sa.String) if is_enum else field.column
+    return column == values[0] if len(values) == 1 else column.in_(values)
 
 
 def _number(text: str) -> float:

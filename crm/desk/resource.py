@@ -171,17 +171,22 @@ class Resource:
 
 @frozen
 class Row:
-    """A record as it was read: values by field, and for references what they refer to as text."""
+    """A record as it was read: values by field, and for references what they refer to as text.
+
+    `beyond` are the references to what is not for whoever asked to see: of these there is the id alone.
+    """
 
     id: int
     title: str
     values: Mapping[str, Any]
     shown: Mapping[str, str] = field(factory=dict)
+    beyond: frozenset[str] = frozenset()
 
 
 @frozen
 class Query:
-    """What a list is asked for. `filters` are texts as in the address line, by field ("name", "at_from", "at_to").
+    """What a list is asked for. `filters` are texts as in the address line, by field ("name", "at_from", "at_to"); of a
+    choice several values, with commas between them.
 
     `sort` is a field's name, with "-" before it downwards; "" for the usual order. `after` is a cursor of `Page.next`.
     """

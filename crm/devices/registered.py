@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from crm.devices.access import panels_near
-from crm.model import Domophone, DomophoneEntrance, Entrance, House, HouseEntrance, Vendor, table
+from crm.model import City, Domophone, DomophoneEntrance, Entrance, House, HouseEntrance, Vendor, table
 from crm.rights import EVERYWHERE, Reach
 from crm.store import Store
 from crm.tables.calls import Call
@@ -34,9 +34,17 @@ class PanelShown:
 
 def address_of_panel(seen: Reach = EVERYWHERE) -> Any:
     """Where a panel stands, as a column of a query: the first of the houses that it serves, and that are `seen`."""
+    return of_first_house(House.street + " " + House.number + ", " + Entrance.name, seen)
+
+
+def of_first_house(what: sa.ColumnElement[Any], seen: Reach = EVERYWHERE) -> Any:
+    """`what` (of House, its City, or the Entrance) of the first of the houses that a panel serves, and that are `seen`,
+    as a column of a query over panels."""
     at, serves = table(DomophoneEntrance), table(HouseEntrance)
     return (
-        sa.select(House.street + " " + House.number + ", " + Entrance.name)
+        sa.select(what)
+        .select_from(House)
+        .join(City, City.id == House.city_id)
         .join(serves, serves.c.house_id == House.id)
         .join(at, at.c.entrance_id == serves.c.entrance_id)
         .join(Entrance, Entrance.id == at.c.entrance_id)

@@ -25,6 +25,7 @@ from crm.imports.reading import MAX_BYTES, MAX_ROWS, Unreadable, open_sheet
 from crm.imports.run import KINDS, FileRefused, Progress, Run
 from crm.imports.staging import open_staging
 from crm.imports.states import GOING, ImportKind, ImportState, ImportView, encode_faults, view_of
+from crm.imports.statistics import refresh_statistics
 from crm.model import table
 from crm.rights import Right
 from crm.store import Store, StoreError
@@ -126,13 +127,14 @@ def run_import(
     run = Run(store, view, who, now, key, on_progress or (lambda state, done, rows: None))
     run.tell(ImportState.CHECKING)
     counts = Counts(0, 0)
+    written: tuple[str, ...] = ()
     try:
         with open_sheet(path) as sheet, open_staging(store) as staging:
             importer = run.check(sheet, staging, check_only=check_only)
             if check_only:
                 counts = count_found(importer.job)
             else:
-                run.write(importer)
+                written = run.write(importer)
         if check_only:
             run.end(ImportState.READY, counts=counts)
     except FileRefused as refused:
@@ -148,6 +150,7 @@ def run_import(
             said = str(error) or type(error).__name__
             run.end(ImportState.FAILED, (Fault(0, "", f"broken off, nothing was written: {said}"),))
         raise
+    refresh_statistics(store, written)
     return _get(store, import_id)
 
 

@@ -152,6 +152,7 @@ class Importer(ABC):
     right: ClassVar[Right]  # beside Right.IMPORTS_RUN
     choices: ClassVar[tuple[Choice, ...]] = ()
     tables: ClassVar[Tables]
+    written: ClassVar[tuple[str, ...]]  # the tables that its rows go to in the end
     indexed: ClassVar[tuple[Indexed, str] | None] = (
         None  # what of it the search finds, and in which table that waits
     )

@@ -2,7 +2,8 @@
 
 CSV: UTF-8 with or without BOM, UTF-16 or cp1251; commas, semicolons or tabs; quotes as in RFC 4180. XLSX: the first
 sheet, with numbers as they were meant ("42", not "42.0"; "007" where the format says so). Cells come out as text, without
-spaces around them. What is too large, or swells when unpacked, is refused before it is read.
+spaces around them, and without the guard of our own files (crm/spreadsheets.py). What is too large, or swells when
+unpacked, is refused before it is read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+
+from crm.spreadsheets import unguarded
 
 MAX_BYTES = 200 * 2**20
 MAX_ROWS = 2_000_000
@@ -275,7 +278,7 @@ def _line(number: int, cells: list[str], faults: dict[int, str]) -> Line | None:
     """None: there is nothing in it."""
     clean = []
     for place, cell in enumerate(cells):
-        text = cell
+        text = unguarded(cell)
         if not text.isprintable():
             text = text.translate(_SPACES).translate(_DROPPED)
             if not text.isprintable():

@@ -33,6 +33,7 @@ from crm.tables.imports import Import
 from crm.who import Conflict, Who
 
 PROGRESS_S = 0.5  # between two notes of how far it is
+MUCH = 3000  # rows, after which the database has to learn what is in its tables now
 LOOK_EVERY = 256  # rows between two looks at the clock
 NO_COUNTS = Counts(0, 0)
 
@@ -115,8 +116,11 @@ class Run:
             staging.begin_writing()
         return importer
 
-    def write(self, importer: Importer) -> None:
-        """Write what was checked; it is there once the staging's transaction ends. Raises Conflict, StoreError."""
+    def write(self, importer: Importer) -> tuple[str, ...]:
+        """Write what was checked; it is there once the staging's transaction ends. The tables that much went into.
+
+        Raises Conflict, StoreError.
+        """
         staging = importer.job.staging
         counts = importer.write()
         if importer.indexed is not None:
@@ -139,6 +143,8 @@ class Run:
             raise Conflict(
                 f"import {self.view.id} was done by somebody else meanwhile: look at what came of it"
             )
+        is_much = staging.taken >= MUCH and counts != NO_COUNTS
+        return (*importer.written, "changes") if is_much else ()
 
     def _read(self, sheet: Sheet, job: Job, importer: Importer) -> None:
         lines = iter(sheet.lines)

@@ -29,6 +29,7 @@ class Staging:
     _columns: dict[str, str] = field(factory=dict, init=False)
     _waiting: dict[str, list[tuple[Any, ...]]] = field(factory=dict, init=False)
     writing: bool = field(default=False, init=False)
+    taken: int = field(default=0, init=False)  # rows that were put into them
 
     def create(self, table: str, columns: Mapping[str, str]) -> None:
         """A table with these columns (their SQL types), given in this order to `put`."""
@@ -50,6 +51,7 @@ class Staging:
         """Add a row. Raises DatabaseAway."""
         waiting = self._waiting[table]
         waiting.append(values)
+        self.taken += 1
         if len(waiting) >= PORTION:
             self._send(table)
 

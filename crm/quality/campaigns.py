@@ -1,5 +1,5 @@
-"""Campaigns of quality calls in the database: made with a task for each flat, shown with their progress, paused, stopped;
-and the flats, houses, cities and panels that people name for them.
+"""Campaigns of quality calls in the database: shown with their progress, paused, stopped; and the flats, houses, cities
+and panels that people name for them. crm.quality.making makes them.
 
 All functions are synchronous and raise DatabaseAway or SchemaMismatch (crm.store). Times are UTC seconds since the epoch.
 """
@@ -10,38 +10,39 @@ import json
 from collections.abc import Iterator
 from datetime import date, time
 from typing import Any
-from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
-from crm.model import City, Domophone, DomophoneEntrance, EntranceFlat, Flat, House, table
+from crm.among import among
+from crm.model import City, Domophone, Flat, House, table
 from crm.quality.progress import count_tasks, progress_in
+from crm.quality.reach import campaign_within, city_within, panel_within
 from crm.quality.results import NoSuchHouse, results_of
-from crm.quality.tasks import NoSuchFlat, end_campaigns, flats_to_call, read_tasks
+from crm.quality.tasks import NoSuchFlat, end_campaigns, read_tasks
+from crm.rights import EVERYWHERE, Reach
 from crm.store import Store
-from crm.tables.quality import QualityCampaign, QualityFlat, QualityTask
+from crm.tables.quality import QualityCampaign, QualityTask
 from crm.values.quality import (
     ALLOWED,
-    BAD,
-    JUDGED,
+    OVER,
     Campaign,
     CampaignState,
     Hours,
-    Only,
+    Making,
     Progress,
     QualityError,
     Result,
     Scope,
     Task,
     TaskState,
+    words,
 )
 
-HOUSES_AT_ONCE = 200  # a statement each, as PostgreSQL ends one that takes too long
 TASKS_AT_ONCE = 5000
 REPORT_CHUNK = 1000
 
 _CAMPAIGNS, _TASKS = table(QualityCampaign), table(QualityTask)
-_SHARED = ("name", "kind", "only", "spacing_s", "per_house", "attempts", "attempt_spacing_s", "priority")
+SHARED = ("name", "kind", "only", "spacing_s", "per_house", "attempts", "attempt_spacing_s", "priority")
 
 
 class NoSuchCampaign(QualityError):
@@ -56,105 +57,18 @@ class NoSuchPlace(QualityError):
     """The CRM has no such city or panel, or several."""
 
 
-# --- made ----------------------------------------------------------------------------------------------------------
-
-
-def create_campaign(store: Store, campaign: Campaign, now: float) -> int:
-    """Make a campaign that runs, with a task for each of its flats; its id. Raises NotAllowed: it has no flats.
-
-    The tasks of one panel are due one after another, as it is to be called: so all panels have their first call first.
-    """
-    spacing_s = max(campaign.spacing_s, 1.0)
-    values = {name: getattr(campaign, name) for name in _SHARED} | {
-        "scope": json.dumps(
-            [campaign.scope.cities, campaign.scope.houses, campaign.scope.panels, campaign.scope.flats]
-        ),
-        "hours": _hours_text(campaign.hours),
-        "zones": "[]",
-        "state": CampaignState.RUNNING,
-        "created_at": now,
-    }
-    chosen = sa.and_(_in_scope(campaign.scope), _only(campaign.only))
-    with store.transaction() as connection:
-        id: int = connection.execute(
-            sa.insert(_CAMPAIGNS).values(values).returning(_CAMPAIGNS.c.id)
-        ).scalar_one()
-        houses = connection.scalars(_houses(campaign.scope)).all()
-        for n in range(0, len(houses), HOUSES_AT_ONCE):
-            some = houses[n : n + HOUSES_AT_ONCE]
-            flats = flats_to_call(sa.and_(Flat.house_id.between(some[0], some[-1]), chosen)).subquery()
-            turn = sa.func.row_number().over(partition_by=flats.c.domophone_id, order_by=flats.c.flat_id)
-            rows = sa.select(
-                *flats.c,
-                sa.literal(id).label("campaign_id"),
-                sa.literal(campaign.kind, _TASKS.c.kind.type).label("kind"),
-                (sa.literal(now, sa.Double()) + (turn - 1) * sa.literal(spacing_s, sa.Double())).label(
-                    "due_at"
-                ),
-            )
-            connection.execute(
-                sa.insert(_TASKS).from_select([each.name for each in rows.selected_columns], rows)
-            )
-        mine = _TASKS.c.campaign_id == id
-        zones = connection.scalars(sa.select(_TASKS.c.time_zone).where(mine).distinct()).all()
-        if not zones:
-            raise NotAllowed(
-                "no flat is in it: no active panel calls one of this scope whose last verdict is asked for"
-            )
-        if unknown := sorted(set(zones) - available_timezones()):
-            raise NotAllowed(
-                f"a city of its flats has the time zone {unknown[0]!r}, which is none: correct that in the CRM"
-            )
-        known = sa.update(_CAMPAIGNS).where(_CAMPAIGNS.c.id == id)
-        connection.execute(known.values(zones=json.dumps(sorted(zones))))
-    return id
-
-
-def _houses(scope: Scope) -> sa.Select[Any]:
-    if scope == Scope():
-        return sa.select(House.id).order_by(House.id)
-    return (
-        sa.select(Flat.house_id)
-        .join(House, House.id == Flat.house_id)
-        .join(EntranceFlat, EntranceFlat.flat_id == Flat.id)
-        .join(DomophoneEntrance, DomophoneEntrance.entrance_id == EntranceFlat.entrance_id)
-        .join(Domophone, Domophone.id == DomophoneEntrance.domophone_id)
-        .where(_in_scope(scope))
-        .distinct()
-        .order_by(Flat.house_id)
-    )
-
-
-def _in_scope(scope: Scope) -> sa.ColumnElement[bool]:
-    named = (
-        *((scope.cities, House.city_id.in_(scope.cities)), (scope.houses, House.id.in_(scope.houses))),
-        *((scope.panels, Domophone.sip_user.in_(scope.panels)), (scope.flats, Flat.id.in_(scope.flats))),
-    )
-    some = [condition for names, condition in named if names]
-    return sa.or_(*some) if some else sa.true()
-
-
-def _only(only: Only) -> sa.ColumnElement[bool]:
-    last = QualityFlat.verdict
-    never, bad = sa.or_(last.is_(None), last.not_in(JUDGED)), last.in_(BAD)
-    match only:
-        case Only.ALL:
-            return sa.true()
-        case Only.NEVER:
-            return never
-        case Only.BAD:
-            return bad
-        case Only.NEVER_OR_BAD:
-            return sa.or_(never, bad)
-
-
 # --- changed -------------------------------------------------------------------------------------------------------
 
 
-def set_state(store: Store, id: int, state: CampaignState, now: float) -> None:
-    """Pause, resume or stop a campaign; calls that are made just now go on. Raises NoSuchCampaign, NotAllowed."""
+def set_state(store: Store, id: int, state: CampaignState, now: float, *, at_once: bool = True) -> None:
+    """Pause, resume or stop a campaign; calls that are made just now go on. One that was paused before all of its flats
+    were in it is being made again when it is resumed. `at_once` False: most tasks of a large one are not stopped with it,
+    but by a CampaignMaker. Raises NoSuchCampaign, NotAllowed."""
     may = [each for each in CampaignState if state in ALLOWED[each]]
     values: dict[str, Any] = {"state": state}
+    if state is CampaignState.RUNNING:
+        made, making = (sa.literal(each, _CAMPAIGNS.c.state.type) for each in (state, CampaignState.MAKING))
+        values["state"] = sa.case((_CAMPAIGNS.c.made_to.is_(None), made), else_=making)
     if state is CampaignState.STOPPED:
         values["ended_at"] = now
     with store.transaction() as connection:
@@ -164,44 +78,66 @@ def set_state(store: Store, id: int, state: CampaignState, now: float) -> None:
             if old is None:
                 raise NoSuchCampaign(f"there is no campaign {id}")
             raise NotAllowed(_refusal(id, CampaignState(old), state))
-    if state is CampaignState.STOPPED:
-        _stop_tasks(store, id)
+    if state is CampaignState.STOPPED and at_once:
+        stop_tasks(store, id)
+    elif state is CampaignState.STOPPED:
+        stop_some(store, id)
     end_campaigns(store)
 
 
 def _refusal(id: int, old: CampaignState, new: CampaignState) -> str:
+    if (old, new) == (CampaignState.MAKING, CampaignState.RUNNING):
+        return f"campaign {id} is being made, and runs once all of its flats are in it"
     if old is new:
-        return f"campaign {id} is {old.value} already"
-    if not ALLOWED[old]:
-        return f"campaign {id} is {old.value}, which is for good: make a new one"
-    return f"campaign {id} is {old.value}, and cannot be made {new.value} by hand"
+        return f"campaign {id} is {words(old.value)} already"
+    if old in OVER:
+        return f"campaign {id} is {words(old.value)}, which is for good: make a new one"
+    return f"campaign {id} is {words(old.value)}, and cannot be made {words(new.value)} by hand"
 
 
-def _stop_tasks(store: Store, id: int) -> None:
-    """In small steps: nobody begins them any more, and nodes that end calls meanwhile do not wait for all of them."""
-    waiting = sa.and_(_TASKS.c.campaign_id == id, _TASKS.c.state == TaskState.WAITING)
-    some = sa.select(_TASKS.c.id).where(waiting).order_by(_TASKS.c.flat_id).limit(TASKS_AT_ONCE)
-    while True:
-        with store.transaction() as connection:
-            ids = connection.scalars(some.with_for_update()).all()
-            if not ids:
-                return
-            these = sa.update(_TASKS).where(_TASKS.c.id.in_(ids))
+def stop_tasks(store: Store, id: int) -> None:
+    """Stop what waits of a campaign that is over."""
+    after: int | None = 0
+    while after is not None:
+        after = stop_some(store, id, after)
+
+
+def stop_some(store: Store, id: int, after: int = 0) -> int | None:
+    """The same for some tasks, behind that of the flat `after`; the last one's flat. None: no more of them waits.
+
+    In small steps: nobody begins them any more, and nodes that end calls meanwhile do not wait for all of them.
+    """
+    waiting = sa.and_(
+        _TASKS.c.campaign_id == id, _TASKS.c.state == TaskState.WAITING, _TASKS.c.flat_id > after
+    )
+    some = sa.select(_TASKS.c.id, _TASKS.c.flat_id).where(waiting).order_by(_TASKS.c.flat_id)
+    with store.transaction() as connection:
+        rows = connection.execute(some.limit(TASKS_AT_ONCE).with_for_update()).all()
+        if rows:
+            these = sa.update(_TASKS).where(among(connection, _TASKS.c.id, [row.id for row in rows]))
             connection.execute(these.values(state=TaskState.STOPPED))
+    return int(rows[-1].flat_id) if len(rows) == TASKS_AT_ONCE else None
+
+
+def unstopped(store: Store) -> list[int]:
+    """The campaigns that are over, and some of whose tasks wait to be stopped."""
+    waits = sa.exists().where(_TASKS.c.campaign_id == _CAMPAIGNS.c.id, _TASKS.c.state == TaskState.WAITING)
+    with store.reading() as connection:
+        return list(connection.scalars(sa.select(_CAMPAIGNS.c.id).where(_CAMPAIGNS.c.state.in_(OVER), waits)))
 
 
 # --- looked at -----------------------------------------------------------------------------------------------------
 
 
-def find_campaign(store: Store, id: int) -> Campaign:
-    """Raises NoSuchCampaign."""
+def find_campaign(store: Store, id: int, reach: Reach = EVERYWHERE) -> Campaign:
+    """Raises NoSuchCampaign: there is none, or none within `reach`."""
     with store.reading() as connection:
         known = 0 < id < 2**31  # PostgreSQL takes no other ids
-        query = sa.select(_CAMPAIGNS).where(_CAMPAIGNS.c.id == id)
+        query = sa.select(_CAMPAIGNS).where(_CAMPAIGNS.c.id == id, campaign_within(reach))
         row = connection.execute(query).first() if known else None
     if row is None:
         raise NoSuchCampaign(f"there is no campaign {id}: `teledom quality campaign list` shows them")
-    return _campaign(row)
+    return campaign_of(row)
 
 
 def running(store: Store) -> list[Campaign]:
@@ -209,15 +145,15 @@ def running(store: Store) -> list[Campaign]:
     query = sa.select(_CAMPAIGNS).where(_CAMPAIGNS.c.state == CampaignState.RUNNING)
     with store.reading() as connection:
         rows = connection.execute(query.order_by(_CAMPAIGNS.c.priority.desc(), _CAMPAIGNS.c.id))
-        return [_campaign(row) for row in rows]
+        return [campaign_of(row) for row in rows]
 
 
-def campaigns(store: Store, *, limit: int = 50) -> list[tuple[Campaign, Progress]]:
-    """The newest first, each with its progress."""
-    query = sa.select(_CAMPAIGNS).order_by(_CAMPAIGNS.c.id.desc()).limit(limit)
+def campaigns(store: Store, *, limit: int = 50, reach: Reach = EVERYWHERE) -> list[tuple[Campaign, Progress]]:
+    """Those within `reach`, the newest first, each with its progress."""
+    query = sa.select(_CAMPAIGNS).where(campaign_within(reach)).order_by(_CAMPAIGNS.c.id.desc()).limit(limit)
     with store.reading() as connection:
-        found = [_campaign(row) for row in connection.execute(query)]
-        return [(each, progress_in(store, connection, each.id, each.state)) for each in found]
+        found = [campaign_of(row) for row in connection.execute(query)]
+        return [(each, progress_in(store, connection, each)) for each in found]
 
 
 def progress(store: Store, id: int) -> Progress:
@@ -229,7 +165,7 @@ def progress(store: Store, id: int) -> Progress:
 def about_progress(store: Store, campaign: Campaign) -> Progress:
     """How far it is, or of a large one was a moment ago."""
     with store.reading() as connection:
-        return progress_in(store, connection, campaign.id, campaign.state)
+        return progress_in(store, connection, campaign)
 
 
 def report(store: Store, id: int) -> Iterator[tuple[Task, Result | None]]:
@@ -249,15 +185,13 @@ def report(store: Store, id: int) -> Iterator[tuple[Task, Result | None]]:
         after = rows[-1].flat_id
 
 
-def _campaign(row: Any) -> Campaign:
-    shared = {name: row._mapping[name] for name in (*_SHARED, "id", "state", "created_at", "ended_at")}
+def campaign_of(row: Any) -> Campaign:
+    """A row of the table."""
+    shared = {name: row._mapping[name] for name in (*SHARED, "id", "state", "created_at", "ended_at", "why")}
     scope = Scope(*map(tuple, json.loads(row.scope)))
+    is_made = row.made_to is None or row.state in OVER
+    shared["making"] = None if is_made else Making(row.houses, row.houses_made, row.flats_made)
     return Campaign(scope=scope, hours=_hours(row.hours), zones=tuple(json.loads(row.zones)), **shared)
-
-
-def _hours_text(hours: Hours) -> str:
-    days, holidays = sorted(hours.days), sorted(day.isoformat() for day in hours.holidays)
-    return json.dumps([hours.begin.isoformat(), hours.end.isoformat(), days, holidays])
 
 
 def _hours(text: str) -> Hours:
@@ -269,12 +203,15 @@ def _hours(text: str) -> Hours:
 # --- as people name them -------------------------------------------------------------------------------------------
 
 
-def find_flat(store: Store, text: str) -> int:
-    """The id of a flat: from that, or from its house and number ("ул. Ленина 5, 42"). Raises NoSuchFlat."""
+def find_flat(store: Store, text: str, reach: Reach = EVERYWHERE) -> int:
+    """The id of a flat within `reach`: from that, or from its house and number ("ул. Ленина 5, 42").
+
+    Raises NoSuchFlat.
+    """
     house, comma, number = text.rpartition(",")
     query = sa.select(Flat.id, City.name, House.street, House.number).join(House, House.id == Flat.house_id)
     query = query.join(City, City.id == House.city_id)
-    query = query.where(Flat.number == number.strip() if comma else Flat.id == _id(text))
+    query = query.where(Flat.number == number.strip() if comma else Flat.id == _id(text), reach.of_houses())
     with store.reading() as connection:
         found = [id for id, *where in connection.execute(query) if not comma or _is_house(house, *where)]
     if len(found) > 1:
@@ -284,11 +221,14 @@ def find_flat(store: Store, text: str) -> int:
     return found[0]
 
 
-def find_house(store: Store, text: str) -> int:
-    """The id of a house: from that, or from its address ("ул. Ленина 5", perhaps with its city). Raises NoSuchHouse."""
+def find_house(store: Store, text: str, reach: Reach = EVERYWHERE) -> int:
+    """The id of a house within `reach`: from that, or from its address ("ул. Ленина 5", perhaps with its city).
+
+    Raises NoSuchHouse.
+    """
     query = sa.select(House.id, City.name, House.street, House.number).join(City, City.id == House.city_id)
     with store.reading() as connection:
-        rows = connection.execute(query)
+        rows = connection.execute(query.where(reach.of_houses()))
         found = [id for id, *where in rows if id == _id(text) or _is_house(text, *where)]
     if len(found) > 1:
         raise NoSuchHouse(f"several houses are called {text}: write the city before the street, or its id")
@@ -297,10 +237,10 @@ def find_house(store: Store, text: str) -> int:
     return found[0]
 
 
-def find_city(store: Store, text: str) -> int:
-    """The id of a city: from that, from its name, or from its FIAS id. Raises NoSuchPlace."""
+def find_city(store: Store, text: str, reach: Reach = EVERYWHERE) -> int:
+    """The id of a city within `reach`: from that, from its name, or from its FIAS id. Raises NoSuchPlace."""
     with store.reading() as connection:
-        rows = connection.execute(sa.select(City.id, City.name, City.fias)).all()
+        rows = connection.execute(sa.select(City.id, City.name, City.fias).where(city_within(reach))).all()
     names = ((id, {name.casefold(), (fias or "").casefold()} - {""}) for id, name, fias in rows)
     found = [id for id, mine in names if id == _id(text) or text.casefold() in mine]
     if len(found) != 1:
@@ -310,11 +250,12 @@ def find_city(store: Store, text: str) -> int:
     return found[0]
 
 
-def find_panel(store: Store, text: str) -> str:
-    """The SIP user of an active panel: from that, or from its MAC. Raises NoSuchPlace."""
+def find_panel(store: Store, text: str, reach: Reach = EVERYWHERE) -> str:
+    """The SIP user of an active panel within `reach`: from that, or from its MAC. Raises NoSuchPlace."""
     mac = "".join(c for c in text.lower() if c not in ":-.")
     is_it = sa.or_(Domophone.sip_user == text, Domophone.mac == mac)
-    query = sa.select(Domophone.sip_user).where(is_it, Domophone.active).order_by(Domophone.sip_user != text)
+    query = sa.select(Domophone.sip_user).where(is_it, Domophone.active, panel_within(reach))
+    query = query.order_by(Domophone.sip_user != text)
     with store.reading() as connection:
         found = connection.scalar(query.limit(1))
     if found is None:

@@ -19,7 +19,6 @@ from crm.quality.campaigns import (
     NoSuchCampaign,
     about_progress,
     campaigns,
-    create_campaign,
     find_campaign,
     find_city,
     find_flat,
@@ -28,17 +27,20 @@ from crm.quality.campaigns import (
     set_state,
 )
 from crm.quality.forecast import Forecast, forecast
+from crm.quality.making import create_campaign
+from crm.quality.reach import names_beyond
 from crm.quality.tasks import add_test, get_task
-from crm.rights import Right
+from crm.rights import Reach, Right
 from crm.store import Store
 from crm.tables.calls import Call
 from crm.tables.quality import QualityResult
 from crm.values.quality import Campaign, CampaignState, Progress, QualityError, Result, Scope, Task
-from crm.who import Conflict, Invalid, NotFound, Who
+from crm.who import Conflict, Forbidden, Invalid, NotFound, Who
 
 T = TypeVar("T")
 ENTITY = "quality_campaign"
 LINES_MAX = 500
+NAME_PLACES = "name cities, houses, panels or flats: only who has this right everywhere calls all flats"
 
 
 @frozen
@@ -51,8 +53,12 @@ class CampaignNow:
 
     @property
     def share(self) -> float:
-        """What is done or stopped, of all (0 to 1)."""
-        total = self.progress.total
+        """What is done or stopped, of all (0 to 1); of one that is being made how far that is."""
+        making, total = self.campaign.making, self.progress.total
+        if making is not None:
+            return making.made / making.houses if making.houses else 0.0
+        if self.campaign.state is CampaignState.IMPOSSIBLE:
+            return 0.0
         return (self.progress.done + self.progress.stopped) / total if total else 1.0
 
 
@@ -68,24 +74,42 @@ def _explained() -> Iterator[None]:
 
 
 def list_campaigns(store: Store, who: Who, now: float, limit: int = 50) -> list[CampaignNow]:
-    """The newest first. Raises Forbidden."""
-    who.need_everywhere(Right.QUALITY_VIEW)
-    found = campaigns(store, limit=limit)
+    """Those within reach, the newest first. Raises Forbidden."""
+    who.need(Right.QUALITY_VIEW)
+    found = campaigns(store, limit=limit, reach=who.rights.reach(Right.QUALITY_VIEW))
     return [CampaignNow(each, how_far, forecast(each, how_far, now)) for each, how_far in found]
 
 
-def get_campaign(store: Store, who: Who, id: int, now: float) -> CampaignNow:
-    """Raises Forbidden, NotFound."""
-    who.need_everywhere(Right.QUALITY_VIEW)
+def get_campaign(
+    store: Store, who: Who, id: int, now: float, right: Right = Right.QUALITY_VIEW
+) -> CampaignNow:
+    """One within the reach of `right`. Raises Forbidden, NotFound."""
+    who.need(right)
     with _explained():
-        campaign = find_campaign(store, id)
+        campaign = find_campaign(store, id, who.rights.reach(right))
     how_far = about_progress(store, campaign)
     return CampaignNow(campaign, how_far, forecast(campaign, how_far, now))
 
 
+def may_change(store: Store, who: Who, id: int) -> bool:
+    """Whether somebody may pause, resume and stop this one."""
+    try:
+        find_campaign(store, id, who.rights.reach(Right.QUALITY_EDIT))
+    except NoSuchCampaign:
+        return False
+    return True
+
+
 def make_campaign(store: Store, who: Who, campaign: Campaign, now: float) -> int:
-    """Make one that runs; its id. Raises Forbidden, Conflict (no flat is in it)."""
-    who.need_everywhere(Right.QUALITY_EDIT)
+    """Put one down; its id. Wake the CampaignMaker then. Raises Forbidden, Invalid (not all of its scope is within reach:
+    errors by "cities", "houses", "panels", "flats", "" for the whole), Conflict (no flat is in it)."""
+    who.need(Right.QUALITY_EDIT)
+    reach = who.rights.reach(Right.QUALITY_EDIT)
+    if not reach.everywhere:
+        if campaign.scope == Scope():
+            raise Invalid({"": NAME_PLACES})
+        if beyond := names_beyond(store, reach, campaign.scope):
+            raise Invalid({name: f"not found: {', '.join(names[:20])}" for name, names in beyond.items()})
     with _explained():
         id = create_campaign(store, campaign, now)
     with store.transaction() as connection:
@@ -94,21 +118,26 @@ def make_campaign(store: Store, who: Who, campaign: Campaign, now: float) -> int
 
 
 def change_state(store: Store, who: Who, id: int, state: CampaignState, now: float) -> None:
-    """Pause, resume or stop one. Raises Forbidden, NotFound, Conflict."""
-    who.need_everywhere(Right.QUALITY_EDIT)
+    """Pause, resume or stop one. Wake the CampaignMaker then. Raises Forbidden, NotFound, Conflict."""
+    who.need(Right.QUALITY_EDIT)
     with _explained():
+        if not may_change(store, who, id):
+            find_campaign(store, id, who.rights.reach(Right.QUALITY_VIEW))
+            raise Forbidden(f"{who.name} may see this campaign, not change it")
         was = find_campaign(store, id).state
-        set_state(store, id, state, now)
+        set_state(store, id, state, now, at_once=False)
     with store.transaction() as connection:
         before, after = {"state": was.value}, {"state": state.value}
         note_change(connection, who, ENTITY, id, "update", before, after, at=now)
 
 
-def read_scope(store: Store, cities: str, houses: str, panels: str, flats: str) -> Scope:
-    """Places as they are typed, one a line: an id, a name or address, or "… #7". Raises Invalid."""
+def read_scope(store: Store, who: Who, cities: str, houses: str, panels: str, flats: str) -> Scope:
+    """Places as they are typed, one a line: an id, a name or address, or "… #7". What is not within reach is not there.
+    Raises Invalid."""
+    reach = who.rights.reach(Right.QUALITY_EDIT)
     errors: dict[str, str] = {}
 
-    def each(name: str, text: str, find: Callable[[Store, str], T]) -> tuple[T, ...]:
+    def each(name: str, text: str, find: Callable[[Store, str, Reach], T]) -> tuple[T, ...]:
         found: list[T] = []
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if len(lines) > LINES_MAX:
@@ -117,7 +146,7 @@ def read_scope(store: Store, cities: str, houses: str, panels: str, flats: str) 
         for line in lines:
             bare = line.rpartition("#")[2] if "#" in line else line
             try:
-                found.append(find(store, bare.strip()))
+                found.append(find(store, bare.strip(), reach))
             except QualityError as error:
                 errors[name] = str(error)
         return tuple(dict.fromkeys(found))

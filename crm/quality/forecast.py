@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from crm.values.quality import Campaign, CampaignState, Hours, Progress, is_open, next_open
+from crm.values.quality import OVER, Campaign, Hours, Progress, is_open, next_open
 
 STEP_S = 900.0  # hours begin and end at full quarters, mostly
 DAYS_MAX = 400
@@ -25,7 +25,7 @@ def forecast(campaign: Campaign, progress: Progress, now: float) -> Forecast:
     had_s = _open_s(campaign.hours, campaign.created_at, until, zone)
     per_hour = progress.done / had_s * 3600 if progress.done and had_s > 0 else None
     left = progress.waiting + progress.calling
-    if campaign.state in (CampaignState.DONE, CampaignState.STOPPED):
+    if campaign.state in OVER:
         return Forecast(per_hour, None)
     if per_hour is None or not left:
         return Forecast(per_hour, None)

@@ -18,12 +18,11 @@ from attrs import define, field, frozen
 from crm.model import table
 from crm.store import Store
 from crm.tables.quality import QualityTask
-from crm.values.quality import CampaignState, Progress, TaskState
+from crm.values.quality import OVER, Campaign, CampaignState, Progress, TaskState
 
 LARGE = 10_000  # tasks; fewer are counted each time
 TIMES = 20
 OVER_S = 3600.0
-ENDED = (CampaignState.DONE, CampaignState.STOPPED)
 _TASKS = table(QualityTask)
 
 
@@ -52,17 +51,19 @@ class ProgressMemory:
         if found.total < self.large:
             self._known.pop(id, None)
             return found
-        is_over = state in ENDED and not found.waiting and not found.calling
+        is_over = state in OVER and not found.waiting and not found.calling
         keep_s = OVER_S if is_over else TIMES * took_s
         self._known[id] = _Counted(state, found, began + took_s + keep_s)
         return found
 
 
-def progress_in(store: Store, connection: sa.Connection, id: int, state: CampaignState) -> Progress:
-    """The same, by the memory of this store."""
+def progress_in(store: Store, connection: sa.Connection, campaign: Campaign) -> Progress:
+    """The same, by the memory of this store; of one that is being made, what is in it so far."""
+    if campaign.making is not None:
+        return Progress(total=campaign.making.flats, waiting=campaign.making.flats)
     with _adding:
         memory = _memories.setdefault(store, ProgressMemory())
-    return memory.progress(connection, id, state)
+    return memory.progress(connection, campaign.id, campaign.state)
 
 
 def count_tasks(connection: sa.Connection, id: int) -> Progress:

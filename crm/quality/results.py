@@ -18,7 +18,7 @@ from crm.columns import table as in_columns
 from crm.model import City, Entrance, EntranceFlat, Flat, House, HouseEntrance, table
 from crm.store import Store
 from crm.tables.quality import QualityCampaign, QualityFlat, QualityResult, QualityTask
-from crm.values.quality import JUDGED, CampaignState, QualityError, Result, Task, TaskState, words
+from crm.values.quality import JUDGED, OVER, Progress, QualityError, Result, Task, TaskState, words
 
 PURGE_CHUNK = 2000
 
@@ -26,6 +26,23 @@ _RESULTS, _FLATS = table(QualityResult), table(QualityFlat)
 _TASKS, _CAMPAIGNS = table(QualityTask), table(QualityCampaign)
 _WELL = {True: "well", False: "not well", None: "not known"}
 _NAMES = tuple(each.name for each in attrs.fields(Result))
+REPORT_COLUMNS = (
+    *(
+        "id",
+        "campaign_id",
+        "flat_id",
+        "flat",
+        "address",
+        "panel",
+        "domophone",
+        "dialled",
+        "attempts",
+        "state",
+    ),
+    *("verdict", "confidence", "why", "line", "line_level", "started_at", "ended_at", "recording", "picture"),
+    *("call_id", "measures"),
+)
+"""What `call_json` tells, in the order of a report's file."""
 
 
 class NoSuchHouse(QualityError):
@@ -171,6 +188,12 @@ def call_json(task: Task, result: Result | None) -> dict[str, Any]:
     return shown
 
 
+def verdict_counts(progress: Progress) -> str:
+    """ "12 good, 3 weak": the most frequent first."""
+    by_count = sorted(progress.verdicts.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{count} {words(verdict)}" for verdict, count in by_count)
+
+
 def result_lines(row: Mapping[str, Any]) -> list[str]:
     """A call for people: `row` as from `call_json`."""
     sure = f", confidence {row['confidence']:.2f}" if row["confidence"] is not None else ""
@@ -201,8 +224,7 @@ def purge_results(store: Store, before: float) -> int:
     with its result. Campaigns and tests that ended before then go as well."""
     lasting = sa.exists().where(_FLATS.c.flat_id == _RESULTS.c.flat_id, _FLATS.c.result_id == _RESULTS.c.id)
     dropped = _drop(store, _RESULTS, sa.and_(_RESULTS.c.started_at < before, ~lasting))
-    over = (CampaignState.STOPPED, CampaignState.DONE)
-    old = sa.and_(_CAMPAIGNS.c.state.in_(over), _CAMPAIGNS.c.ended_at < before)
+    old = sa.and_(_CAMPAIGNS.c.state.in_(OVER), _CAMPAIGNS.c.ended_at < before)
     ended = _TASKS.c.campaign_id.in_(sa.select(_CAMPAIGNS.c.id).where(old))
     tests = sa.and_(
         _TASKS.c.campaign_id.is_(None), _TASKS.c.state == TaskState.DONE, _TASKS.c.ended_at < before

@@ -235,7 +235,7 @@ def end_campaigns(store: Store) -> None:
         _TASKS.c.campaign_id == _CAMPAIGNS.c.id,
         _TASKS.c.state.in_((TaskState.WAITING, TaskState.CALLING)),
     )
-    over = sa.and_(_CAMPAIGNS.c.state.in_(open_states), ~left)
+    over = sa.and_(_CAMPAIGNS.c.state.in_(open_states), _CAMPAIGNS.c.made_to.is_(None), ~left)
     with store.reading() as connection:
         ids = connection.scalars(sa.select(_CAMPAIGNS.c.id).where(over)).all()
     if not ids:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from crm.devices.registered import address_of_panel
 from crm.keys.formats import TAIL as KEY_TAIL
 from crm.keys.formats import reverse, ways
 from crm.keys.reach import key_within
@@ -97,16 +98,8 @@ def find_panels(connection: sa.Connection, reach: Reach, text: str, limit: int) 
         rows |= {id: (its_mac, user) for id, its_mac, user in connection.execute(ending)}
     if not rows:
         return []
-    where = (
-        sa.select(DomophoneEntrance.domophone_id, House.street, House.number, Entrance.name)
-        .select_from(places)
-        .where(DomophoneEntrance.domophone_id.in_(rows), reach.of_houses())
-        .order_by(House.id, Entrance.id)
-        .limit(20 * len(rows))
-    )
-    at: dict[int, str] = {}
-    for id, street, number, name in connection.execute(where):
-        at.setdefault(id, f"{street} {number}, {name}")
+    where = sa.select(Domophone.id, address_of_panel(reach)).where(Domophone.id.in_(rows))
+    at: dict[int, str | None] = {id: address for id, address in connection.execute(where)}
     typed = [*_sip_users(text), *([mac] if mac else [])]
     return [
         Hit(

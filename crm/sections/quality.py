@@ -1,6 +1,6 @@
 """Quality calls: campaigns, their tasks, and the results of calls to flats' handsets.
 
-Campaigns go over houses as they come, so they are seen by who sees everywhere; tasks and results belong to their flat's
+A campaign is within reach if all that it goes over is (crm.quality.reach); tasks and results belong to their flat's
 house. What makes and changes them is crm.quality.desk's.
 """
 
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from crm.desk.resource import Field, Find, Kind, Resource, choices
 from crm.model import table
+from crm.quality.reach import campaign_within
 from crm.quality.words import why_words
-from crm.rights import Reach, Right
+from crm.rights import Right
 from crm.sections.shared import CITIES, FLAT_TITLE, FLATS, HOUSE_TITLE, HOUSES, reach_of_houses
 from crm.tables.quality import QualityCampaign, QualityResult, QualityTask
 from crm.values.quality import CampaignState, TaskState
@@ -32,10 +33,6 @@ VERDICTS = tuple(
         "unknown",
     )
 )
-
-
-def _everywhere(reach: Reach) -> sa.ColumnElement[bool]:
-    return sa.true() if reach.everywhere else sa.false()
 
 
 def _of_flats(of: sa.Table) -> sa.FromClause:
@@ -118,7 +115,7 @@ CAMPAIGNS_RESOURCE = Resource(
     source=CAMPAIGNS,
     title=CAMPAIGNS.c.name,
     view=Right.QUALITY_VIEW,
-    reach=_everywhere,
+    reach=campaign_within,
     order=("-created_at",),
     creates=False,
     deletes=False,

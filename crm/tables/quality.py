@@ -11,7 +11,10 @@ from crm.values.quality import CallType, CampaignState, Only, TaskState
 
 
 class QualityCampaign(Base):
-    """A campaign (quality.Campaign): `scope`, `hours` and `zones` are JSON."""
+    """A campaign (quality.Campaign): `scope`, `hours` and `zones` are JSON.
+
+    `made_to`: the last house whose flats are in it, of those by their ids; None: all of its `houses` are made.
+    """
 
     __tablename__ = "quality_campaigns"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -29,6 +32,11 @@ class QualityCampaign(Base):
     state: Mapped[CampaignState]
     created_at: Mapped[float]
     ended_at: Mapped[float | None]
+    made_to: Mapped[int | None]
+    houses: Mapped[int] = mapped_column(default=0)
+    houses_made: Mapped[int] = mapped_column(default=0)
+    flats_made: Mapped[int] = mapped_column(default=0)
+    why: Mapped[str] = mapped_column(sa.Text, default="")
 
 
 class QualityTask(Base):
@@ -38,6 +46,7 @@ class QualityTask(Base):
     __table_args__ = (
         sa.UniqueConstraint("campaign_id", "flat_id"),
         sa.Index(None, "campaign_id", "state", "time_zone", "due_at", "id"),
+        sa.Index(None, "campaign_id", "state", "verdict"),
         sa.Index(None, "domophone_id", "state", "due_at", "id"),
         sa.Index(None, "state", "house_id"),
         sa.Index(None, "flat_id"),

@@ -47,19 +47,25 @@ class CallType(Enum):
 
 
 class CampaignState(Enum):
+    MAKING = "being_made"  # its flats are put into it, and none is called yet
     RUNNING = "running"
     PAUSED = "paused"
     STOPPED = "stopped"
     DONE = "done"
+    IMPOSSIBLE = "impossible"  # it has no flats, or what it has cannot be called
 
 
 ALLOWED: Mapping[CampaignState, frozenset[CampaignState]] = {
+    CampaignState.MAKING: frozenset({CampaignState.PAUSED, CampaignState.STOPPED}),
     CampaignState.RUNNING: frozenset({CampaignState.PAUSED, CampaignState.STOPPED}),
     CampaignState.PAUSED: frozenset({CampaignState.RUNNING, CampaignState.STOPPED}),
     CampaignState.STOPPED: frozenset(),
     CampaignState.DONE: frozenset(),
+    CampaignState.IMPOSSIBLE: frozenset(),
 }
-"""What a person may make of a campaign; DONE comes by itself."""
+"""What a person may make of a campaign; the others come by themselves. One that was paused while it was being made is
+being made again when it goes on."""
+OVER = frozenset(state for state, may in ALLOWED.items() if not may)
 
 
 class TaskState(Enum):
@@ -163,12 +169,22 @@ def _beginnings(hours: Hours, day: date, zone: ZoneInfo) -> Iterator[float]:
         yield float(after)
 
 
+@frozen
+class Making:
+    """How far the making of a campaign is: of its `houses` those whose flats are in it, `made`, and how many `flats`."""
+
+    houses: int
+    made: int
+    flats: int
+
+
 @frozen(kw_only=True)
 class Campaign:
     """Calls to the flats of a scope. `spacing_s`: between two calls of one panel; `per_house`: so many at once there.
 
     A call that reached nobody is made again after `attempt_spacing_s`, `attempts` times in all. Of several campaigns that
-    of the highest `priority` comes first. `zones`: the time zones of its houses. Raises ValueError.
+    of the highest `priority` comes first. `zones`: the time zones of its houses. `making`: not all of its flats are in it
+    yet. `why` it is impossible. Raises ValueError.
     """
 
     id: int = 0
@@ -186,6 +202,8 @@ class Campaign:
     created_at: float = 0.0
     ended_at: float | None = None
     zones: tuple[str, ...] = ()
+    making: Making | None = None
+    why: str = ""
 
     @kind.validator
     def _no_test(self, _: attrs.Attribute[CallType], kind: CallType) -> None:
@@ -276,7 +294,7 @@ def campaign_json(campaign: Campaign, progress: Progress) -> dict[str, Any]:
 
 
 def words(verdict: str) -> str:
-    """A verdict as people read it."""
+    """A verdict, or a campaign's state, as people read it."""
     return verdict.replace("_", " ")
 
 
@@ -294,6 +312,13 @@ def hours_from(text: str) -> tuple[time, time]:
     except ValueError:
         pass
     raise ValueError(f"{text!r}: write 10:00-20:00, from and until, on one day")
+
+
+def duration_from(text: str) -> float:
+    """Seconds: "30s", "15m". Raises ValueError, which says how to write it."""
+    if found := re.fullmatch(r"(\d{1,6})([smhd])", text):
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
+    raise ValueError(f"{text!r} is no duration: write 30s, 15m, 4h or 2d")
 
 
 def days_from(text: str) -> frozenset[int]:

@@ -11,7 +11,7 @@ from crm.desk.resource import Query, Row
 from crm.housing.blocks import FLATS_MOST, HAND, take_back
 from crm.sections.blocks import BLOCKS_RESOURCE
 from crm.site import site_of
-from crm.web.list_pages import query_of
+from crm.web.list_pages import filters_of, query_of
 from crm.web.page import Asked, render, with_query
 from crm.web.record_pages import Form
 from crm.who import Conflict, Forbidden, Invalid, NotFound
@@ -62,7 +62,7 @@ def _page(request: Asked, errors: dict[str, str]) -> Response[str]:
 def _found(request: Asked) -> tuple[list[Row], bool]:
     """Those of the list that somebody has set and that are not over; and whether there are more than go at once."""
     site, who = site_of(request), request.user.who
-    query = query_of(site, BLOCKS_RESOURCE, _filters(request))
+    query = query_of(site, BLOCKS_RESOURCE, request.query_params)
     found: list[Row] = []
     for row in site.desk.every(who, BLOCKS_RESOURCE, Query(query.filters)):
         if row.values["source"] == HAND and row.values["state"] in _STATES:
@@ -72,9 +72,8 @@ def _found(request: Asked) -> tuple[list[Row], bool]:
     return found, False
 
 
-def _filters(request: Asked) -> dict[str, str]:
-    asked = request.query_params
-    return {name: asked[name] for name in asked if name not in ("sort", "after") and asked[name]}
+def _filters(request: Asked) -> dict[str, str | list[str]]:
+    return filters_of(BLOCKS_RESOURCE, request.query_params)
 
 
 PAGES: list[Any] = [take_back_page, take_them_back]

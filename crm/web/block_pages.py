@@ -33,6 +33,7 @@ from crm.sections.housing import HOUSES_RESOURCE
 from crm.site import Site, site_of
 from crm.web import block_back_pages
 from crm.web.forms import read_form
+from crm.web.list_pages import filters_of
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, render, with_query
 from crm.web.record_pages import show_record
@@ -211,7 +212,7 @@ def _above(site: Site, request: Asked) -> list[Action]:
     flat = asked.get("flat_id", "").rpartition("#")[2]
     where = {"house_id": house if house.isdigit() else "", "flat_id": flat if flat.isdigit() else ""}
     found = [Action("Block flats", with_query(f"{BASE}/new", where), "no-symbol", get=True)]
-    filters = {name: asked[name] for name in asked if name not in ("sort", "after") and asked[name]}
+    filters = filters_of(BLOCKS_RESOURCE, asked)
     if filters:
         path = with_query(block_back_pages.PATH, filters)
         found.append(Action("Take back those listed", path, "arrow-uturn-left", get=True))

@@ -20,6 +20,7 @@ from crm.rights import Right, Rights
 from crm.web import language as languages
 from crm.web import show
 from crm.web.board_words import alarm_words, why_words
+from crm.web.call_looks import KIND_LABELS
 from live import (
     EMERGENCIES,
     CallState,
@@ -37,14 +38,6 @@ from live import (
 ROWS = 60
 UNKNOWN = "–"
 SPARK_WIDTH, SPARK_HEIGHT = 118, 20
-KINDS = {
-    "visitor": "",
-    "sos": "112",
-    "call_back": "112 calls back",
-    "sos_test": "112 test",
-    "quality": "handset check",
-    "test_ring": "test ring",
-}
 LINKS = {
     LinkKind.APPLICATION: "ARI applications",
     LinkKind.LANE: "ARI lanes",
@@ -223,7 +216,7 @@ def row_of(call: LiveCall, viewer: Viewer, words: NullTranslations, clock: show.
     """A call as a row: what is shown, and where that leads; "since" ticks in the browser."""
     may = viewer.rights.may
     state, text = call.state.value, state_words(call, words)
-    kind = words.gettext(KINDS.get(call.kind, call.kind)) if KINDS.get(call.kind, call.kind) else ""
+    kind = "" if call.kind == "visitor" else words.gettext(KIND_LABELS.get(call.kind, call.kind))
     rings = call.kind in ("visitor", "test_ring")
     row = {
         "i": call.call_id,

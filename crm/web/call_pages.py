@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import trio
 from attrs import evolve
 from litestar import Response, get
+from litestar.datastructures import MultiDict
 from litestar.params import FromPath
 from litestar.response import Stream
 
@@ -21,18 +22,20 @@ from crm.calls.words import OUTCOMES, sentence
 from crm.recordings import recording_of
 from crm.rights import Right
 from crm.site import site_of
+from crm.spreadsheets import csv_line
 from crm.values.records import CallRecord, EntryKind
 from crm.web import language as languages
 from crm.web import live_call_pages, show
 from crm.web.call_looks import KIND_LABELS, tone
 from crm.web.forms import read_time
-from crm.web.list_pages import csv_line, in_portions
+from crm.web.list_pages import in_portions, values_of
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, language_of, render, translate, with_query
 from crm.who import Invalid, NotFound
 
 _TEXTS = ("address", "flat", "panel", "account", "outcome", "kind", "node")
 _IDS = ("flat_id", "house_id")
+SEVERAL = ("outcome", "kind")
 FILTERS = (*_TEXTS, *_IDS, "from", "to", "door")
 
 
@@ -50,11 +53,17 @@ def calls_page(request: Asked) -> Response[Any]:
         "call_rows.html" if request.headers.get("hx-target") == "list" else "calls.html",
         page=page,
         errors=errors,
-        filters={name: text for name, text in request.query_params.items() if text and name in FILTERS},
+        filters={
+            name: it for name, it in values_of(request.query_params, SEVERAL).items() if name in FILTERS
+        },
         after=request.query_params.get("after", ""),
         kinds=KIND_LABELS,
         outcomes={each.value: text for each, text in OUTCOMES.items()},
         tone=tone,
+        actions=(),
+        can_create=False,
+        sort="",
+        file="/calls.csv",
     )
 
 
@@ -137,9 +146,11 @@ async def recording(request: Asked, id: FromPath[str]) -> Stream:
     return await recording_of(request, record[0])
 
 
-def query_of(asked: Mapping[str, str], zone: ZoneInfo) -> CallQuery:
+def query_of(query: MultiDict[Any], zone: ZoneInfo) -> CallQuery:
     """What the address line asks for, times in `zone`. Raises Invalid."""
     errors: dict[str, str] = {}
+    given = values_of(query, SEVERAL)
+    asked = {name: value if isinstance(value, str) else ",".join(value) for name, value in given.items()}
     found: dict[str, Any] = {name: asked[name].strip() for name in _TEXTS if asked.get(name)}
     for name in _IDS:
         if text := asked.get(name, ""):

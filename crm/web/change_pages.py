@@ -44,6 +44,10 @@ def changes_page(request: Asked) -> Response[str]:
         page=page,
         after=query.after,
         errors=errors,
+        actions=(),
+        can_create=False,
+        sort="",
+        file="/changes.csv",
     )
 
 

@@ -6,8 +6,6 @@ on asks for its progress each second, quietly.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from hmac import compare_digest
 from typing import Annotated, Any
@@ -35,6 +33,7 @@ from crm.imports.worker import GOING, ImportWorker
 from crm.rights import Right
 from crm.sections.keys import FORMATS as KEY_FORMATS
 from crm.site import part, site_of, wait_for
+from crm.spreadsheets import csv_line
 from crm.web.import_faults import said_fault
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, render, translate
@@ -180,17 +179,14 @@ def cancel(request: Asked, id: FromPath[int]) -> Redirect:
 @get("/imports/{id:int}/errors.csv", sync_to_thread=True)
 def errors_csv(request: Asked, id: FromPath[int]) -> Response[bytes]:
     view = _worker(request).get(id, request.user.who)
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
-    writer.writerow([translate(request, each) for each in ("Row", "Column", "What is wrong")])
-    for fault in view.errors:
-        cells = [str(fault.row or ""), fault.column, said_fault(request.user.language, fault.text)]
-        # A spreadsheet would take these for formulas.
-        writer.writerow(f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t")) else cell for cell in cells)
+    head = [translate(request, each) for each in ("Row", "Column", "What is wrong")]
+    lines = [
+        [str(fault.row or ""), fault.column, said_fault(request.user.language, fault.text)]
+        for fault in view.errors
+    ]
+    text = b"".join(csv_line(cells, ";") for cells in (head, *lines))
     headers = {"Content-Disposition": f'attachment; filename="import-{id}-errors.csv"'}
-    return Response(
-        ("\ufeff" + text.getvalue()).encode(), media_type="text/csv; charset=utf-8", headers=headers
-    )
+    return Response("\ufeff".encode() + text, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _context(worker: ImportWorker, view: ImportView) -> dict[str, Any]:

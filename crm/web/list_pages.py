@@ -5,18 +5,18 @@ All of a list's state stands in the address line, so that a link leads to what o
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get
+from litestar.datastructures import MultiDict
 from litestar.params import FromPath
 from litestar.response import Stream
 
 from crm.desk.resource import Field, Find, Kind, Query, Resource
 from crm.site import Site, site_of
+from crm.spreadsheets import csv_line
 from crm.web import show
 from crm.web.forms import read_reference, read_time
 from crm.web.page import Asked, Extra, render, translate
@@ -48,24 +48,40 @@ def list_page(request: Asked, name: FromPath[str]) -> Response[Any]:
         errors=errors,
         columns=[each for each in resource.readable() if each.listed and not _is_title(resource, each)],
         filterable=[each for each in resource.fields if each.find is not Find.NOT],
-        filters={
-            name: text for name, text in request.query_params.items() if text and name not in _NOT_FILTERS
-        },
+        filters=filters_of(resource, request.query_params),
         filter_titles=_filter_titles(site, request, resource, query),
         sort=query.sort,
         after=query.after,
         can_create=may_edit(request, resource) and resource.creates,
         actions=extra.above(site, request) if extra.above else [],
+        file=f"/{name}.csv",
     )
 
 
-def query_of(site: Site, resource: Resource, asked: Mapping[str, str]) -> Query:
+def filters_of(resource: Resource, asked: MultiDict[Any]) -> dict[str, str | list[str]]:
+    """What the address line filters a list by, as it stands there; of a choice all that are asked for."""
+    given = values_of(asked, [each.name for each in resource.fields if each.kind is Kind.CHOICE])
+    return {name: value for name, value in given.items() if name not in _NOT_FILTERS}
+
+
+def values_of(asked: MultiDict[Any], several: Collection[str]) -> dict[str, str | list[str]]:
+    """What the address line says, by names; lists for the names that may stand there `several` times."""
+    found: dict[str, str | list[str]] = {}
+    for name in asked:
+        texts = [text for text in asked.getall(name) if text]
+        if texts and name in several:
+            found[name] = list(dict.fromkeys(part for text in texts for part in text.split(",") if part))
+        elif texts:
+            found[name] = texts[-1]
+    return found
+
+
+def query_of(site: Site, resource: Resource, asked: MultiDict[Any]) -> Query:
     """A list's query from the address line: references by what was picked, times in the site's zone."""
     zone = ZoneInfo(site.config.time_zone)
     filters: dict[str, str] = {}
-    for name, text in asked.items():
-        if name in _NOT_FILTERS or not text:
-            continue
+    for name, value in filters_of(resource, asked).items():
+        text = value if isinstance(value, str) else ",".join(value)
         bare = name.removesuffix("_from").removesuffix("_to")
         field = next((each for each in resource.fields if each.name in (name, bare)), None)
         if field is not None and field.kind is Kind.REFERENCE:
@@ -114,7 +130,8 @@ def _csv(request: Asked, resource: Resource) -> Response[Any]:
             ["id", translate(request, resource.label_one), *(translate(request, f.label) for f in fields)]
         )
         for row in site.desk.every(who, resource, query):
-            cells = (show.plain(f, row.values.get(f.name), row.shown, clock) for f in fields)
+            values = {**row.values, **dict.fromkeys(row.beyond)}
+            cells = (show.plain(f, values.get(f.name), row.shown, clock) for f in fields)
             yield csv_line([str(row.id), row.title, *cells])
 
     headers = {"Content-Disposition": f'attachment; filename="{resource.name}.csv"'}
@@ -133,22 +150,6 @@ def in_portions(lines: Iterator[bytes]) -> Iterator[bytes]:
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
-
-
-def csv_line(cells: list[str]) -> bytes:
-    """A line of a file for spreadsheets."""
-    buffer = io.StringIO()
-    # A cell that begins so is run as a formula by spreadsheets.
-    safe = [
-        f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(cell) else cell
-        for cell in cells
-    ]
-    csv.writer(buffer).writerow(safe)
-    return buffer.getvalue().encode()
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-").replace(".", "", 1).isdigit()
 
 
 def _is_title(resource: Resource, field: Field) -> bool:

@@ -189,6 +189,6 @@ def static(name: str) -> str:
 
 
 def with_query(path: str, values: Mapping[str, Any], **changes: Any) -> str:
-    """`path` with the values and changes as its query; what is empty is left out."""
-    merged = {name: value for name, value in {**values, **changes}.items() if value not in ("", None)}
-    return f"{path}?{urlencode(merged)}" if merged else path
+    """`path` with the values and changes as its query; what is empty is left out, of a list each stands by itself."""
+    merged = {name: value for name, value in {**values, **changes}.items() if value not in ("", None, [])}
+    return f"{path}?{urlencode(merged, doseq=True)}" if merged else path

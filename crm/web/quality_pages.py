@@ -12,7 +12,15 @@ from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from crm.desk.resource import Row
-from crm.quality.desk import change_state, get_campaign, list_campaigns, make_campaign, read_scope
+from crm.quality.desk import (
+    change_state,
+    get_campaign,
+    list_campaigns,
+    make_campaign,
+    may_change,
+    read_scope,
+)
+from crm.quality.maker import wake_maker
 from crm.rights import Right
 from crm.site import Site, site_of
 from crm.values.quality import (
@@ -37,7 +45,7 @@ from crm.web import quality_result_pages
 from crm.web.grid_looks import handset_look
 from crm.web.menu import Item
 from crm.web.page import Asked, Extra, render
-from crm.who import Conflict, Invalid
+from crm.who import Conflict, Invalid, Who
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
 KINDS = {"planned": CallType.PLANNED, "connection": CallType.CONNECTION}
@@ -49,11 +57,14 @@ ONLY_LABELS = {
     Only.NEVER_OR_BAD: "never checked, or bad",
 }
 STATES = {
+    CampaignState.MAKING: "look",
     CampaignState.RUNNING: "fine",
     CampaignState.PAUSED: "look",
     CampaignState.STOPPED: "off",
     CampaignState.DONE: "off",
+    CampaignState.IMPOSSIBLE: "act",
 }
+MOVING = (CampaignState.MAKING, CampaignState.RUNNING)
 _NUMBERS = {
     "spacing_min": ("spacing_s", 60, 0, 10_080),
     "per_house": ("per_house", 1, 1, 100),
@@ -65,16 +76,14 @@ _NUMBERS = {
 
 @get("/quality-campaigns", sync_to_thread=True)
 def campaigns_page(request: Asked) -> Response[str]:
-    site, who = site_of(request), request.user.who
-    who.need(Right.QUALITY_VIEW)
-    sees = who.rights.may_everywhere(Right.QUALITY_VIEW)
-    found = list_campaigns(site.store, who, site.now()) if sees else []
-    return render(request, "quality_campaigns.html", campaigns=found, sees=sees, **_looks())
+    site = site_of(request)
+    found = list_campaigns(site.store, request.user.who, site.now())
+    return render(request, "quality_campaigns.html", campaigns=found, **_looks())
 
 
 @get("/quality-campaigns/new", sync_to_thread=True)
 def new_campaign_page(request: Asked) -> Response[str]:
-    request.user.who.need_everywhere(Right.QUALITY_EDIT)
+    request.user.who.need(Right.QUALITY_EDIT)
     texts = {
         "kind": "planned",
         "only": Only.ALL.value,
@@ -93,17 +102,18 @@ def new_campaign_page(request: Asked) -> Response[str]:
 @post("/quality-campaigns", sync_to_thread=True, status_code=200)
 def create_campaign(request: Asked, data: Form) -> Response[Any]:
     site, who = site_of(request), request.user.who
-    who.need_everywhere(Right.QUALITY_EDIT)
+    who.need(Right.QUALITY_EDIT)
     days: list[str] = (
         list(data["days"]) if isinstance(data.get("days"), list) else [str(data.get("days", ""))]
     )
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
     try:
-        id = make_campaign(site.store, who, _campaign(site, texts, days), site.now())
+        id = make_campaign(site.store, who, _campaign(site, who, texts, days), site.now())
     except Invalid as error:
         return _form(request, {**texts, "days": days}, error.errors)
     except Conflict as error:
         return _form(request, {**texts, "days": days}, {"": str(error)})
+    wake_maker(site)
     return Redirect(f"/quality-campaigns/{id}", status_code=303)
 
 
@@ -117,7 +127,7 @@ def campaign_part(request: Asked, id: FromPath[int]) -> Response[str]:
     """How far it is, alone; the page is loaded again when the campaign ends, as other things may be done then."""
     site = site_of(request)
     response = _campaign_page(site, request, id, "quality_campaign_state.html")
-    if get_campaign(site.store, request.user.who, id, site.now()).campaign.state is not CampaignState.RUNNING:
+    if get_campaign(site.store, request.user.who, id, site.now()).campaign.state not in MOVING:
         response.headers["HX-Refresh"] = "true"
     return response
 
@@ -131,6 +141,8 @@ def _campaign_page(site: Site, request: Asked, id: int, template: str) -> Respon
         it=it,
         verdicts=[(verdict, count, handset_look(verdict)) for verdict, count in verdicts],
         most=max((count for _, count in verdicts), default=1),
+        moving=it.campaign.state in MOVING,
+        may_change=may_change(site.store, request.user.who, id),
         day_names=DAY_NAMES,
         **_looks(),
     )
@@ -143,6 +155,7 @@ def set_campaign_state(request: Asked, id: FromPath[int], data: Form) -> Redirec
     if wanted not in {each.value for each in CampaignState}:
         raise Invalid({"state": "there is no such state"})
     change_state(site.store, request.user.who, id, CampaignState(wanted), site.now())
+    wake_maker(site)
     return Redirect(f"/quality-campaigns/{id}", status_code=303)
 
 
@@ -157,13 +170,14 @@ def _form(request: Asked, texts: Mapping[str, Any], errors: Mapping[str, str]) -
         status=422 if errors else 200,
         texts=texts,
         errors=errors,
+        everywhere=request.user.who.rights.may_everywhere(Right.QUALITY_EDIT),
         kinds={name: KIND_LABELS[kind] for name, kind in KINDS.items()},
         only={each.value: label for each, label in ONLY_LABELS.items()},
         day_names=DAY_NAMES,
     )
 
 
-def _campaign(site: Site, texts: Mapping[str, str], days: list[str]) -> Campaign:
+def _campaign(site: Site, who: Who, texts: Mapping[str, str], days: list[str]) -> Campaign:
     """What a form says. Raises Invalid."""
     errors: dict[str, str] = {}
     values: dict[str, Any] = {"name": texts.get("name", "").strip()[:255]}
@@ -189,7 +203,7 @@ def _campaign(site: Site, texts: Mapping[str, str], days: list[str]) -> Campaign
         errors["hours"] = str(error)
     try:
         places = (texts.get(name, "") for name in ("cities", "houses", "panels", "flats"))
-        values["scope"] = read_scope(site.store, *places)
+        values["scope"] = read_scope(site.store, who, *places)
     except Invalid as error:
         errors |= error.errors
     if errors:

@@ -19,7 +19,7 @@ from litestar.response import Redirect
 from crm.desk.resource import Field, Kind, Link, Resource, Row
 from crm.model import table
 from crm.rights import Right
-from crm.site import Site, site_of
+from crm.site import site_of
 from crm.tables.staff import Change
 from crm.web import show
 from crm.web.change_words import ChangeWords, Told
@@ -108,7 +108,7 @@ def edit_page(request: Asked, name: FromPath[str], id: FromPath[int]) -> Respons
     resource = site.desk.resource(name)
     row = site.desk.get(request.user.who, resource, id)
     request.user.who.need(resource.edit or resource.view)
-    return _form(request, resource, row, _row_texts(site, resource, row), {})
+    return _form(request, resource, row, _row_texts(request, resource, row), {})
 
 
 @post("/{name:str}/{id:int}", sync_to_thread=True, status_code=200)
@@ -214,8 +214,8 @@ def _entered(resource: Resource, *, creating: bool) -> list[Field]:
     return [each for each in resource.fields if each.written and (creating or not each.once)]
 
 
-def _row_texts(site: Site, resource: Resource, row: Row) -> dict[str, str]:
-    clock = show.Clock(site.now(), ZoneInfo(site.config.time_zone), "en")
+def _row_texts(request: Asked, resource: Resource, row: Row) -> dict[str, str]:
+    clock = clock_of(request)
     texts: dict[str, str] = {}
     for each in resource.readable():
         value = row.values.get(each.name)
@@ -227,7 +227,9 @@ def _row_texts(site: Site, resource: Resource, row: Row) -> dict[str, str]:
             case Kind.TIME:
                 texts[each.name] = clock.field(value)
             case Kind.REFERENCE:
-                texts[each.name] = f"{row.shown.get(each.name, '')} #{value}".strip()
+                beyond = each.name in row.beyond
+                shown = translate(request, show.BEYOND) if beyond else row.shown.get(each.name, "")
+                texts[each.name] = f"{shown} #{value}".strip()
             case _:
                 texts[each.name] = str(value)
     return texts

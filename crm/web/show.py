@@ -14,6 +14,8 @@ from babel.dates import format_date
 from crm.desk.resource import Field, Kind
 from crm.web.language import translations
 
+BEYOND = "not yours to see"  # instead of the title of what somebody may not see
+
 
 @frozen
 class Clock:

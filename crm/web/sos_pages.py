@@ -26,10 +26,11 @@ from crm.sos import desk as sos_desk
 from crm.sos import numbers as sos_numbers
 from crm.sos.desk import LeaseFilter
 from crm.sos.text import places_of, why
+from crm.spreadsheets import csv_line
 from crm.values.sos import Standing
 from crm.web import show
 from crm.web.forms import read_time
-from crm.web.list_pages import csv_line, in_portions
+from crm.web.list_pages import in_portions
 from crm.web.menu import Item
 from crm.web.page import Action, Asked, Extra, Panel, render, translate
 from crm.who import Conflict, Invalid, Who

@@ -43,11 +43,15 @@ def saved(path: Path, sound: Sound, rate: int = RATE, channels: int = 1) -> Path
 
 
 def drawn(
-    folder: Path, sent: Sound, handset: Sound, title: str = "flat 7", marks: Sequence[Mark] = ()
+    folder: Path,
+    sent: Sound,
+    handset: Sound,
+    title: str = "flat 7",
+    marks: Sequence[Mark] = (),
+    language: str = "en",
 ) -> tuple[Path, Path]:
-    return draw(
-        saved(folder / "in.wav", handset), saved(folder / "out.wav", sent), folder / "made", title, marks
-    )
+    came, heard = saved(folder / "in.wav", handset), saved(folder / "out.wav", sent)
+    return draw(came, heard, folder / "made", title, marks, language)
 
 
 def pixels(png: Path) -> NDArray[np.uint8]:

@@ -86,6 +86,7 @@ class Accounts(Importer):
         f"SELECT key_id FROM key_bindings WHERE scope = 'resident' AND ref_id IN"
         f" (SELECT resident_id FROM {ROWS} WHERE is_new OR changed)"
     )
+    written = ("residents", "accounts", "account_flats", "resident_flats", "search_words", "key_deliveries")
     tables: ClassVar[Tables] = {
         ROWS: {
             **{"row": "INTEGER", "key": "TEXT", "sip_user": "TEXT", "domain": "TEXT", "ha1": "TEXT"},

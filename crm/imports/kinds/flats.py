@@ -42,6 +42,7 @@ class Flats(Importer):
         " UNION SELECT key_id FROM key_bindings WHERE scope = 'resident' AND ref_id IN"
         f" (SELECT resident_id FROM resident_flats f JOIN {ROWS} s ON s.id = f.flat_id WHERE s.changed)"
     )
+    written = ("flats", "entrance_flats", "key_deliveries")
     tables: ClassVar[Tables] = {
         ROWS: {
             **{"row": "INTEGER", "key": "TEXT", "house_id": "INTEGER", "number": "TEXT", "floor": "INTEGER"},

@@ -72,6 +72,16 @@ class Houses(Importer):
         " UNION SELECT key_id FROM key_bindings WHERE scope = 'flat' AND ref_id IN"
         f" (SELECT f.id FROM flats f JOIN {ROWS} s ON s.id = f.house_id WHERE s.changed)"
     )
+    written = (
+        "streets",
+        "houses",
+        "entrances",
+        "house_entrances",
+        "flats",
+        "entrance_flats",
+        "search_words",
+        "key_deliveries",
+    )
     tables: ClassVar[Tables] = {
         ROWS: {
             **{"row": "INTEGER", "key": "TEXT", "id": "INTEGER", "city_id": "INTEGER", "street": "TEXT"},

@@ -91,6 +91,7 @@ class Keys(Importer):
     indexed = (Indexed.KEY, ROWS)
     puts_words = True
     touched_keys = f"SELECT id FROM {ROWS} WHERE is_new OR changed"
+    written = ("keys", "key_bindings", "search_words", "key_deliveries")
     tables: ClassVar[Tables] = {
         ROWS: dict.fromkeys(("row", "key", "uid", "technology", "given", "format", "note"), "TEXT")
         | {"row": "INTEGER"},

@@ -99,6 +99,7 @@ class Panels(Importer):
     )
     right = Right.DEVICES_EDIT
     choices = (DOMAIN,)
+    written = ("domophones", "domophone_entrances", "key_deliveries", "code_deliveries")
     tables: ClassVar[Tables] = {
         ROWS: dict.fromkeys(
             (

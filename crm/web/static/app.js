@@ -7,6 +7,12 @@ let wanted = null; // what was typed when Enter was pressed, before what it find
 const isTyping = (element) => element.matches("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
+  const several = event.target.closest(".several details[open]");
+  if (event.key === "Escape" && several) {
+    several.open = false;
+    several.querySelector("summary").focus();
+    return;
+  }
   const search = byId("search");
   if (!search) return;
   if (event.key === "/" && !isTyping(event.target)) {
@@ -64,9 +70,34 @@ document.addEventListener("click", (event) => {
     const open = document.body.classList.toggle("menu-open");
     menu.setAttribute("aria-expanded", String(open));
   }
+  leaveSeveral(event.target);
   const search = byId("search");
   if (search && !search.form.contains(event.target)) byId("found").replaceChildren();
 });
+
+// What is chosen of several values stands on their box, which closes when one goes elsewhere.
+const leaveSeveral = (target) => {
+  for (const box of document.querySelectorAll(".several details[open]")) if (!box.contains(target)) box.open = false;
+};
+
+document.addEventListener("change", (event) => {
+  const box = event.target.closest(".several");
+  if (!box) return;
+  const chosen = [...box.querySelectorAll(":checked")];
+  const said = box.querySelector("[data-any]");
+  const one = chosen[0]?.parentElement.textContent.trim() ?? said.dataset.any;
+  said.textContent = chosen.length > 1 ? said.dataset.many.replace("#", chosen.length) : one;
+});
+
+// One that is opened at the right edge goes to the left.
+document.addEventListener("toggle", (event) => {
+  const list = event.target.matches(".several details[open]") && event.target.querySelector("div");
+  if (!list) return;
+  list.classList.remove("leftwards");
+  list.classList.toggle("leftwards", list.getBoundingClientRect().right > document.documentElement.clientWidth);
+}, true);
+
+document.addEventListener("focusin", (event) => leaveSeveral(event.target));
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from crm.quality import making
+from crm.quality.making import make_some
 from crm.rights import Reach, Right
 from tests.crm.houses import Houses
 from tests.crm.web.site import TestSite
@@ -38,6 +40,29 @@ def test_a_campaign_is_made_once_for_a_key_and_changed(site: TestSite, flat: int
     assert api.get(f"/api/v1/quality-campaigns/{id}/progress").json()["progress"]["waiting"] == 1
 
 
+def test_a_large_campaign_is_put_down_and_tells_how_far_its_making_is(
+    site: TestSite, flat: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "HOUSES_AT_ONCE", 0)
+    api = site.token()
+    made = api.post("/api/v1/quality-campaigns", json={"name": "Осень", "scope": {}})
+    id = made.json()["id"]
+
+    assert made.status_code == 201
+    assert (made.json()["state"], made.json()["why"]) == ("being_made", "")
+    assert made.json()["making"] == {"houses": 1, "made": 0, "flats": 0}
+    assert api.get("/api/v1/quality-campaigns?state=being_made").json()["total"] == 1
+    assert api.post(f"/api/v1/quality-campaigns/{id}/state", json={"state": "running"}).status_code == 409
+    paused = api.post(f"/api/v1/quality-campaigns/{id}/state", json={"state": "paused"})
+    going_on = api.post(f"/api/v1/quality-campaigns/{id}/state", json={"state": "running"})
+    assert [each.json()["state"] for each in (paused, going_on)] == ["paused", "being_made"]
+
+    monkeypatch.undo()
+    assert make_some(site.store, id, 1.0)
+    running = api.get(f"/api/v1/quality-campaigns/{id}/progress").json()
+    assert (running["state"], running["making"], running["progress"]["total"]) == ("running", None, 1)
+
+
 def test_a_campaign_without_flats_is_refused(site: TestSite, flat: int) -> None:
     answer = site.token().post("/api/v1/quality-campaigns", json={"name": "x", "scope": {"flats": [999]}})
 
@@ -63,5 +88,6 @@ def test_a_token_does_no_more_than_it_may(site: TestSite, flat: int, houses: Hou
     bounded, reader = site.token(tuple(Right), elsewhere), site.token([Right.QUALITY_VIEW])
 
     assert bounded.post(f"/api/v1/flats/{flat}/quality-test").status_code == 404
-    assert bounded.post("/api/v1/quality-campaigns", json={"name": "x", "scope": {}}).status_code == 403
+    assert bounded.post("/api/v1/quality-campaigns", json={"name": "x", "scope": {}}).status_code == 422
+    assert reader.post("/api/v1/quality-campaigns", json={"name": "x", "scope": {}}).status_code == 403
     assert reader.post(f"/api/v1/flats/{flat}/quality-test").status_code == 403

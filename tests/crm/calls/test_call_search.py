@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 
 from crm.calls import rows as call_rows
 from crm.calls.calls import save_calls
 from crm.calls.rows import CallQuery
 from crm.calls.search import every_call, search_calls, see_call
+from crm.model import House, table
 from crm.rights import EVERYWHERE, Reach, Right, Rights
 from crm.search.index import Indexed, reindex
 from crm.store import Store
@@ -89,6 +91,10 @@ def test_the_newest_call_comes_first(store: Store, town: Town) -> None:
         (CallQuery(account="7351001", flat="42"), ["c4", "c1"]),
         (CallQuery(since=T + 2, until=T + 4), ["c3", "c2"]),
         (CallQuery(outcome="talked"), ["c2"]),
+        (CallQuery(outcome="talked,unknown_flat,talked"), ["c3", "c2"]),
+        (CallQuery(outcome="talked,unknown_panel", kind="visitor,quality"), ["c2"]),
+        (CallQuery(kind="sos,visitor", node="node2"), ["c2"]),
+        (CallQuery(outcome="nobody_answered,talked", address="Ленина 7а"), ["c4", "c2"]),
         (CallQuery(kind="sos"), ["c5"]),
         (CallQuery(door=True), ["c1"]),
         (CallQuery(door=False, kind="visitor"), ["c4", "c3", "c2"]),
@@ -110,6 +116,8 @@ def test_a_call_from_a_gate_is_seen_by_the_house_that_was_called(store: Store, t
     assert found(store, CallQuery(), within(town.first)) == ["c3", "c1"]
     assert found(store, CallQuery(), within(town.second)) == ["c4", "c3", "c2"]
     assert found(store, CallQuery(address="Ленина 5"), within(town.second)) == []
+    several = CallQuery(outcome="nobody_answered,unknown_flat,unknown_panel", kind="visitor,sos")
+    assert found(store, several, within(town.first)) == ["c3", "c1"]
 
 
 def test_only_who_sees_everywhere_sees_calls_of_unknown_panels(store: Store, town: Town) -> None:
@@ -127,6 +135,27 @@ def test_a_call_is_seen_by_its_whole_id_only_with_its_houses_zone(store: Store, 
     for missing in ("c", "c1", "c4\0", ""):
         with pytest.raises(NotFound):
             see_call(store, within(town.second), missing)
+
+
+def test_a_call_that_reached_no_flat_has_the_zone_of_its_panels_first_house(store: Store, town: Town) -> None:
+    with store.transaction() as connection:
+        for id, zone in ((town.first, "Europe/Moscow"), (town.second, "Asia/Omsk")):
+            connection.execute(sa.update(table(House)).where(House.id == id).values(time_zone=zone))
+
+    assert see_call(store, SYSTEM, "c3")[1] == "Europe/Moscow"  # from the gate of both
+    assert see_call(store, SYSTEM, "c5")[1] == ""
+
+
+def test_pages_of_several_outcomes_go_on_behind_the_cursor(store: Store, town: Town) -> None:
+    query, seen = CallQuery(outcome="nobody_answered,talked", limit=1), []
+    while True:
+        page = search_calls(store, SYSTEM, query)
+        seen += [each.call_id for each in page.calls]
+        if not page.next:
+            break
+        query = evolve(query, after=page.next)
+
+    assert seen == ["c4", "c2", "c1"]
 
 
 def test_pages_go_on_behind_the_cursor_even_within_one_moment(store: Store, town: Town) -> None:
@@ -155,7 +184,14 @@ def test_a_page_says_how_far_it_looked(store: Store, town: Town, monkeypatch: py
 
 
 def test_what_cannot_be_searched_for_is_said(store: Store, town: Town) -> None:
-    for query in (CallQuery(after="!"), CallQuery(outcome="won"), CallQuery(kind="x"), CallQuery(flat="\0")):
+    for query in (
+        CallQuery(after="!"),
+        CallQuery(outcome="won"),
+        CallQuery(outcome="talked,won"),
+        CallQuery(kind="sos,"),
+        CallQuery(kind="x"),
+        CallQuery(flat="\0"),
+    ):
         with pytest.raises(Invalid):
             search_calls(store, SYSTEM, query)
     with pytest.raises(Forbidden):

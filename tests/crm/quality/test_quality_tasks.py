@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from crm.directory.directory import find
 from crm.model import City, Dialling, Domophone, table
-from crm.quality.campaigns import create_campaign, find_campaign, progress, set_state
+from crm.quality.campaigns import find_campaign, progress, set_state
+from crm.quality.making import create_campaign
 from crm.quality.tasks import (
     claim_task,
     due_tasks,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from crm.model import House, table
+from crm.quality import making
+from crm.quality.making import make_some
 from crm.quality.results import save_result
 from crm.quality.tasks import claim_task, due_tasks, finish_task
 from crm.rights import Reach, Right
@@ -11,7 +15,7 @@ from crm.store import Store
 from crm.values.quality import CallType, Result, TaskState
 from tests.crm.houses import Houses
 from tests.crm.web.recorded import RecordedNodes
-from tests.crm.web.site import TestSite
+from tests.crm.web.site import TestSite, plain
 
 T = 1_790_000_000.0
 MEASURES = '[{"name":"noise_floor","value":-61.5,"unit":"dBFS","threshold":-45.0,"well":true}]'
@@ -77,6 +81,60 @@ def test_a_campaigns_progress_comes_by_itself_as_long_as_it_runs(site: TestSite,
     assert "hx-trigger" not in paused.text
     site.employee("stranger", [Right.HOUSING_VIEW])
     assert site.browser("stranger").get(f"{part}/progress").status_code == 403
+
+
+def test_a_large_campaign_is_answered_at_once_and_its_making_is_watched(
+    site: TestSite, store: Store, flat: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "HOUSES_AT_ONCE", 1)
+    with store.transaction() as connection:
+        (house,) = connection.execute(sa.select(table(House))).mappings()
+        connection.execute(sa.insert(table(House)), [{**house, "id": 77, "number": "77"}])
+    site.employee("john")
+    browser, russian = site.browser("john"), site.browser()
+
+    page = browser.post("/quality-campaigns", FORM).headers["location"]
+    part = page.replace("/quality-campaigns/", "/quality/campaigns/")
+    id = int(page.rpartition("/")[2])
+    assert make_some(store, id, T)
+
+    assert "being made 1 of 2 houses are in it, 1 flats so far" in browser.text(page)
+    assert "создаётся внесено 1 из 2 домов, квартир пока 1" in russian.text(page)
+    assert "being made" in browser.text("/quality-campaigns")
+    assert "создаётся" in russian.text("/quality-campaigns")
+    assert 'aria-label="50 %"' in browser.get("/quality-campaigns").text
+    moving = browser.get(f"{part}/progress", **{"hx-request": "true"})
+    assert 'hx-trigger="every 2s"' in moving.text
+    assert 'aria-label="50 %"' in moving.text
+    assert "hx-refresh" not in moving.headers
+
+    assert browser.post(f"{part}/state", {"state": "paused"}).status_code == 303
+    assert "paused 1 of 2 houses are in it" in browser.text(page)
+    assert not make_some(store, id, T)
+    assert browser.post(f"{part}/state", {"state": "running"}).status_code == 303
+    assert "being made" in browser.text(page)
+
+    assert make_some(store, id, T)
+    made = browser.get(f"{part}/progress", **{"hx-request": "true"})
+    assert "running 0 of 1 flats" in plain(made.text)
+    assert 'hx-trigger="every 5s"' in made.text
+    assert "hx-refresh" not in made.headers
+
+
+def test_a_campaign_that_is_impossible_says_why(
+    site: TestSite, store: Store, flat: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "HOUSES_AT_ONCE", 0)
+    page = site.browser().post("/quality-campaigns", {**FORM, "only": "bad"}).headers["location"]
+    monkeypatch.undo()
+    assert make_some(store, int(page.rpartition("/")[2]), T)
+
+    assert "невозможен в обзвоне нет квартир: ни одна работающая панель" in site.browser().text(page)
+    site.employee("john")
+    text = site.browser("john").text(page)
+    assert "impossible no flat is in it: no active panel" in text
+    assert "Stop" not in text
+    assert "/progress" not in site.browser().get(page).text
 
 
 def test_a_reason_and_its_measures_are_said_in_russian(site: TestSite, store: Store, flat: int) -> None:
@@ -151,7 +209,7 @@ def test_nobody_sees_or_tests_beyond_his_houses(
     for path in (f"/quality-results/{id}", f"/quality/results/{id}/whole", "/quality/houses/1"):
         assert browser.get(path).status_code == 404, path
     assert browser.post(f"/quality/flats/{flat}/test").status_code == 404
-    assert browser.post("/quality-campaigns", FORM).status_code == 403
+    assert browser.post("/quality-campaigns", FORM).status_code == 422
     assert browser.get("/quality-campaigns").status_code == 200
 
 

@@ -41,9 +41,7 @@ from tests.crm.web.walking import (
 
 # What hangs on no house is seen by whoever may see it anywhere; what is of all houses, by whoever may everywhere.
 SHARED = frozenset({"cities", "streets", "block-kinds"})
-FOR_ALL = frozenset(
-    {"employees", "groups", "tokens", "sign-ins", "changes", "quality-campaigns", "code-runs"}
-)
+FOR_ALL = frozenset({"employees", "groups", "tokens", "sign-ins", "changes", "code-runs"})
 REFUSED = (403, 404, 405)
 # A call that is not there yet is waited for; one that is beyond looks the same.
 SAYS_NOTHING = ("/calls/{id:str}/now",)

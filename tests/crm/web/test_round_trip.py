@@ -67,6 +67,24 @@ def test_a_list_as_a_file_goes_in_again_and_changes_nothing(
     assert rows > 0
 
 
+@pytest.mark.parametrize("text", ["=1+1", "@home", "-Д 7", "+7 351", "'=1+1", "''@home", "'Д-7'", "-7"])
+def test_texts_like_formulas_come_back_as_they_were(full: TestSite, tmp_path: Path, text: str) -> None:
+    with full.store.transaction() as connection:
+        connection.execute(sa.text("UPDATE flats SET contract = :text WHERE number = '42'"), {"text": text})
+    file = tmp_path / "flats.csv"
+    file.write_bytes(full.browser().get("/flats.csv").content)
+    with full.store.transaction() as connection:
+        connection.execute(sa.text("UPDATE flats SET contract = 'other' WHERE number = '42'"))
+
+    id = start_import(full.store, ImportKind.FLATS, file.name, COMMAND_LINE, NOW)
+    view = run_import(full.store, id, file, COMMAND_LINE, NOW, secret_key="")
+
+    assert (view.errors, view.added, view.changed) == ((), 0, 1)
+    with full.store.reading() as connection:
+        found = connection.scalar(sa.text("SELECT contract FROM flats WHERE number = '42'"))
+    assert found == text
+
+
 def test_what_was_changed_in_a_lists_file_is_changed(full: TestSite, tmp_path: Path) -> None:
     file = tmp_path / "flats.csv"
     text = full.browser().get("/flats.csv").content.decode("utf-8-sig")

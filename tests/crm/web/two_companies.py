@@ -216,8 +216,14 @@ def _call(connection: sa.Connection, side: Side, id: str, panel: str) -> None:
 
 def _quality(connection: sa.Connection, side: Side) -> None:
     id, word = side.id, side.word
-    plan = {"kind": CallType.PLANNED, "only": Only.ALL, "hours": "[]", "zones": "[]", "spacing_s": 60.0}
-    plan |= {"scope": json.dumps({"houses": [id]}), "per_house": 1, "attempts": 1, "attempt_spacing_s": 60.0}
+    hours = json.dumps(["10:00", "20:00", [0, 1], []])
+    plan = {"kind": CallType.PLANNED, "only": Only.ALL, "hours": hours, "zones": '["UTC"]', "spacing_s": 60.0}
+    plan |= {
+        "scope": json.dumps([[], [id], [], []]),
+        "per_house": 1,
+        "attempts": 1,
+        "attempt_spacing_s": 60.0,
+    }
     plan |= {"priority": 1, "state": CampaignState.RUNNING, "created_at": NOW}
     _add(connection, QualityCampaign, id=id, name=f"campaign {word}", **plan)
     task = {
