@@ -35,6 +35,7 @@ BUSY = Refusal("sos-busy", "busy", 17)
 AGAIN = Refusal("sos-again", "congestion", 34)
 DUTY = Refusal("sos-duty", "congestion", 34)
 TONE = "tone:ring"
+GIVE_BACK_S, HUSH_AGAIN_S = 2.0, 0.2
 PAUSE = Attempt("", "", "", located=False)  # between two rounds of trunks
 
 log = structlog.get_logger("sos")
@@ -90,8 +91,7 @@ class SosCall(Course):
                         if (
                             divide(error)[0] is not None
                         ):  # a bug must not cost the call: the dialplan has it now
-                            self._hush()  # behind a tone it would wait for ever
-                            self._panel.leave()
+                            await self._give_back()
                         raise
         except BaseException as error:
             if divide(error)[0] is None:
@@ -263,7 +263,7 @@ class SosCall(Course):
         self._hush()
         if self._panel.gone:
             return self._gave_up()
-        self._panel.leave()
+        await self._give_back()
         return Outcome.UNREACHABLE
 
     async def _talk(self, leg: Leg, who: str, found: Found | None = None) -> Outcome:
@@ -322,6 +322,18 @@ class SosCall(Course):
 
     def _tone_id(self, number: int) -> str:
         return f"td-{self.record.call_id}-ring-{number}"
+
+    async def _give_back(self) -> None:
+        """Leave the panel's channel to the dialplan. Behind a tone it would wait there for ever: so that is ended again
+        and again."""
+        tone = self._tone_id(self._tones)
+        self._hush()
+        self._panel.leave()
+        with trio.move_on_after(GIVE_BACK_S, shield=True):
+            while not self._panel.gone:
+                self._panel.stop_playing(tone)
+                with trio.move_on_after(HUSH_AGAIN_S):
+                    await self._panel.wait_gone()
 
     def _hush(self) -> None:
         if self._tone:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -68,18 +69,25 @@ class TownBed:
 
     async def left_over(self) -> list[str]:
         """Ids of the channels and bridges that Asterisk has."""
-        auth = (self.bed.ari_user, self.bed.ari_password)
-        async with httpx.AsyncClient(base_url=self.bed.ari_url, auth=auth) as client:
+        async with self._client() as client:
             replies = [await client.get(what) for what in ("channels", "bridges")]
         return [each["id"] for reply in replies for each in reply.json()]
 
+    def _client(self) -> httpx.AsyncClient:
+        auth = (self.bed.ari_user, self.bed.ari_password)
+        return httpx.AsyncClient(base_url=self.bed.ari_url, auth=auth)
+
     async def nothing_left(self, *, within_s: float = 5) -> None:
-        """Wait until Asterisk has no channel and no bridge. Raises ProcessFailed."""
+        """Wait until Asterisk has no channel and no bridge. Raises ProcessFailed, after hanging up what it has."""
         left: list[str] = []
         with trio.move_on_after(within_s):
             while left := await self.left_over():  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(POLL_S)
             return
+        async with self._client() as client:
+            for id in left:
+                for what in ("channels", "bridges"):
+                    await client.delete(f"{what}/{quote(id, safe='')}")
         raise ProcessFailed(f"Asterisk still has after {within_s:g} s: {', '.join(left)}")
 
 

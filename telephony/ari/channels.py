@@ -33,6 +33,8 @@ from telephony.ari.lane import Lane, Request
 
 GONE_S = 2.0
 NOT_THERE = 404
+FAILED = 500
+STOP_TRIES = 100
 
 
 class LegState(Enum):
@@ -106,6 +108,10 @@ class Leg:
     @property
     def gone(self) -> bool:
         return self.state is LegState.GONE
+
+    async def wait_gone(self) -> None:
+        """Wait until it is ours no more: ended, or back in the dialplan."""
+        await self._gone.wait()
 
     async def __aenter__(self) -> Leg:
         if self.id in self._ari.legs:
@@ -198,9 +204,15 @@ class Leg:
         """Send silence until something is played: an end that is sent nothing may hang up, and is not recorded."""
         self._post("silence")
 
-    def stop_playing(self, playback_id: str) -> None:
+    def stop_playing(self, playback_id: str, tries: int = STOP_TRIES) -> None:
         """End a playback before its end; what was asked of the channel behind it goes on then."""
-        self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), ignore)
+
+        def settle(reply: Reply) -> None:
+            # A playback that is just beginning cannot be stopped yet, for milliseconds.
+            if reply.status_code == FAILED and tries > 1 and not self.gone:
+                self.stop_playing(playback_id, tries - 1)
+
+        self.lane.post(Request("DELETE", f"playbacks/{quote(playback_id, safe='')}"), settle)
 
     async def send_dtmf(self, digits: str) -> None:
         """Send digits to the far end, and wait until Asterisk has taken them. Raises RequestFailed."""

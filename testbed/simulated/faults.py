@@ -21,6 +21,7 @@ class Faults:
     delay_path: str = ""  # only requests whose URI contains this are delayed, hung or refused
     reorder: int = 0  # so many replies are held back and sent last first
     refuse_status: int = 0  # this status instead of doing the request
+    refuse_stops: int = 0  # so many requests to stop a playback fail, as those do that come while it begins
     mute_events: bool = False  # events are lost, replies are not
 
     @property
@@ -31,6 +32,7 @@ class Faults:
             or self.reply_delay_s
             or self.reorder
             or self.refuse_status
+            or self.refuse_stops
             or self.mute_events
         )
 

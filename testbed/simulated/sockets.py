@@ -216,6 +216,9 @@ def answer(
             return refuse(503, "Asterisk not booted")
         if faults.refuse_status:
             return refuse(faults.refuse_status, "refused on demand", "Refused")
+        if faults.refuse_stops and (method, path.split("/")[0]) == ("DELETE", "playbacks"):
+            faults.refuse_stops -= 1
+            return refuse(500, "Could not stop playback")
     try:
         body = parse_body(raw)
     except (msgspec.DecodeError, ValueError):

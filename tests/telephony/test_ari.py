@@ -9,6 +9,7 @@ import trio
 from attrs import define, field
 
 from config import AriConfig, AriTransport
+from telephony.ari.channels import Leg
 from telephony.ari.client import Ari, HandedOver
 from telephony.ari.events import StasisStart
 from telephony.ari.lane import Request
@@ -144,3 +145,15 @@ async def test_asterisk_that_still_boots_is_waited_for() -> None:
             await until(lambda: "still starting" in (ari.readiness() or ""))
             simulated.faults = Faults()
             await until(lambda: ari.readiness() is None)
+
+
+async def test_a_tone_that_cannot_be_stopped_while_it_begins_is_stopped_then() -> None:
+    async with open_simulated() as simulated, attached(simulated) as (ari, ear):
+        simulated.press("panel1", "42")
+        await until(lambda: any(isinstance(event, StasisStart) for event in ear.events))
+        (start,) = (event for event in ear.events if isinstance(event, StasisStart))
+        simulated.faults.refuse_stops = 3
+        async with Leg(ari, ari.pick_lane(), start.channel.id, lambda *_: None, inbound=True) as leg:
+            leg.play("tone:ring", "tone1", "ru")
+            leg.stop_playing("tone1")
+            await until(lambda: not simulated.world.playbacks and simulated.faults.refuse_stops == 0)
