@@ -105,6 +105,13 @@ class KeyedSupervisor(Judge, Generic[K, M]):
         """Tell the key's actor, which is started if there is none. False: its mailbox is full."""
         return self.ensure(key).tell(message)
 
+    def rest_s(self, key: K) -> float:
+        """How long the key's actor, which crashed, will not live yet; 0 while it does, or there is none."""
+        child = self._children.get(key)
+        if child is None or child.state is not ChildState.BACKOFF:
+            return 0.0
+        return max(0.0, child.due - trio.current_time())
+
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled; then all actors have `stop_s` to end. Raises `TooManyRestarts`."""
         if self._nursery is not None or not self._no_tasks.is_set():

@@ -47,6 +47,7 @@ QUALITY = ("TdCallerQuality", "TdCallerQualityTest")
 OURS = re.compile(r"td-([0-9a-f]{16})-(acc|sos|panel|duty|quality|bridge)(?:-(\d+))?")
 RETRY_S = 1.0
 SET_UP_S = 0.2  # at most, for which visitors' calls wait until a 112 call is on its way
+REST_S = 1.0  # for which 112 waits for a panel's actor that crashed; longer, and the dialplan calls
 HANDED_S = 10.0  # in which a call takes up what it was told to go on with
 
 QualityCame = Callable[[str, Mapping[str, str]], bool]
@@ -153,7 +154,7 @@ class Router:
             press = SosPressed(
                 channel_id, city, recording, stood.found, stood.record, stood.first_leg, stood.stood
             )
-            taken = self._domophones.tell(panel, press)
+            taken = self._domophones.rest_s(panel) <= REST_S and self._domophones.tell(panel, press)
         elif number and application == SOS:
             caller, recording = named.get("caller", ""), named.get("recording", "")
             came = CameIn(channel_id, number, caller, recording, stood.found, stood.record, stood.first_leg)
@@ -164,7 +165,7 @@ class Router:
             )
             taken = False
         if not taken and panel:
-            log.error("a panel's actor takes no more calls", panel=panel, channel=channel_id)
+            log.error("a panel's actor takes no calls now", panel=panel, channel=channel_id)
         if not taken and application == SOS:
             self._request(
                 "POST", f"channels/{quote(channel_id, safe='')}/continue"

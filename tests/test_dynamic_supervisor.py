@@ -219,6 +219,20 @@ async def test_backoff_grows_with_each_crash_and_resets_after_a_while_up(autojum
         nursery.cancel_scope.cancel()
 
 
+async def test_how_long_a_crashed_actor_rests_is_known(autojump_clock: MockClock) -> None:
+    world = World()
+    panels = world.panels()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(panels.run)
+        assert panels.rest_s("a") == 0
+        panels.tell("a", -1)
+        await trio.sleep(0.25)
+        assert panels.rest_s("a") == pytest.approx(0.75)
+        await trio.sleep(1)
+        assert panels.rest_s("a") == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_full_mailbox_restarts_that_one_actor(autojump_clock: MockClock) -> None:
     lives: list[str] = []
 

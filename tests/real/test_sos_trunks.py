@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from crm.values.records import EntryKind, Outcome
+from restarts import Backoff
 from testbed.dispatch import open_dispatch
 from testbed.pidf import sent_location
 from testbed.sipp import open_phone, wait_for
@@ -110,6 +111,26 @@ async def test_where_no_dispatch_can_be_reached_the_duty_desk_is_called(
         assert CHEL_1 in invite.header("From")
     assert visit.result.final_code == 200
     assert legs(await node.call()) == {}
+
+
+async def test_while_a_panels_actor_rests_after_a_crash_the_dialplan_calls(
+    place: TownBed, tmp_path: Path
+) -> None:
+    async with open_node(place, tmp_path) as node, open_dispatch(place.bed, "dispatch-1") as dispatch:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        node.node.sos.world.trunks.order = broken  # type: ignore[method-assign,assignment]
+        node.node.domophones.backoff = Backoff(min_s=60, max_s=60)
+        async with visiting(place, PANEL, "112", talk_ms=50):
+            pass
+        assert node.node.domophones.rest_s(PANEL) > 10
+        async with visiting(place, PANEL, "112", talk_ms=50) as visit:
+            with trio.fail_after(5):
+                while len(invites(dispatch)) == 1:  # noqa: ASYNC110 - nobody tells
+                    await trio.sleep(0.02)
+    assert visit.result.final_code == 200
 
 
 async def test_a_bug_in_the_node_does_not_cost_the_call(place: TownBed, tmp_path: Path) -> None:
