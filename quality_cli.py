@@ -7,7 +7,6 @@ runs. Exit codes are those of `teledom`.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import Config
-from crm.spreadsheets import guarded
+from crm.spreadsheets import csv_line
 from crm.values import quality
 from crm.values.quality import CallType, CampaignState, Only, TaskState
 
@@ -251,12 +250,12 @@ def _write_csv(file: Path, rows: Iterable[dict[str, Any]]) -> int:
 
     count = 0
     try:
-        with file.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, REPORT_COLUMNS)
-            writer.writeheader()
+        with file.open("wb") as out:
+            out.write(csv_line(REPORT_COLUMNS))
             for row in rows:
-                texts = {name: guarded(each) for name, each in row.items() if isinstance(each, str)}
-                writer.writerow(row | texts | {"measures": json.dumps(row["measures"], ensure_ascii=False)})
+                texts = row | {"measures": json.dumps(row["measures"], ensure_ascii=False)}
+                cells = (texts[name] for name in REPORT_COLUMNS)
+                out.write(csv_line("" if each is None else str(each) for each in cells))
                 count += 1
     except OSError as error:
         raise CannotDo(f"writing the report into {file}: {error.strerror}") from error

@@ -326,12 +326,10 @@ class SosCall(Course):
     async def _give_back(self) -> None:
         """Leave the panel's channel to the dialplan. Behind a tone it would wait there for ever: so that is ended again
         and again."""
-        tone = self._tone_id(self._tones)
-        self._hush()
         self._panel.leave()
         with trio.move_on_after(GIVE_BACK_S, shield=True):
             while not self._panel.gone:
-                self._panel.stop_playing(tone)
+                self._panel.stop_playing(self._tone_id(self._tones))
                 with trio.move_on_after(HUSH_AGAIN_S):
                     await self._panel.wait_gone()
 
